@@ -1,0 +1,1 @@
+"""What people say: projects, prompts, completions, rankings, and the datasets frozen from them."""

@@ -1,0 +1,1 @@
+"""What machines make of it: jobs, models, serving, comparison."""

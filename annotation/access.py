@@ -1,0 +1,17 @@
+"""Who may see what: outsiders get 404, members without the role get 403 with a sentence."""
+
+from django.core.exceptions import PermissionDenied
+from django.shortcuts import get_object_or_404
+
+from annotation.models import Project
+
+RANK = {"labeler": 1, "reviewer": 2, "manager": 3}
+
+
+def project_or_404(user, slug: str, role: str = "labeler") -> Project:
+    """The project when `user` holds at least `role` on it; `project.role` is what she holds."""
+    project = get_object_or_404(Project.objects.visible_to(user), slug=slug)
+    project.role = project.role_of(user)
+    if RANK[project.role] < RANK[role]:
+        raise PermissionDenied(f"This needs the role of {role} on {project}; yours is {project.role}.")
+    return project

@@ -1,0 +1,363 @@
+"""Projects, prompts, completions, rankings, leases and datasets: everything people say, and what is frozen from it."""
+
+import hashlib
+import json
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Length
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.text import slugify
+
+KINDS = {"ranking": "Ranking: order several completions"}
+SHAPES = {"pairs": "Preference pairs (prompt, chosen, rejected)"}
+
+models.TextField.register_lookup(Length)
+
+
+def kinds() -> list[tuple[str, str]]:
+    return list(KINDS.items())
+
+
+def shapes() -> list[tuple[str, str]]:
+    return list(SHAPES.items())
+
+
+def fingerprint(value: object) -> str:
+    """sha256 of a value's canonical JSON: equal content, equal fingerprint."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class ProjectQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Projects the user is a member of; everything for a superuser."""
+        return self if user.is_superuser else self.filter(memberships__user=user)
+
+    def run_by(self, user):
+        """Projects whose labels the user answers for."""
+        return self if user.is_superuser else self.filter(memberships__user=user, memberships__role="manager")
+
+
+class Project(models.Model):
+    """One labeling effort: what is asked, of whom, how often."""
+
+    slug = models.SlugField(unique=True, max_length=80)
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=20, choices=kinds, default="ranking")
+    description = models.TextField(blank=True)
+    guidelines = models.TextField(blank=True, help_text="Markdown; labelers open it with g")
+    labels_wanted = models.PositiveSmallIntegerField(default=1, help_text="Labels a prompt gets, from different people")
+    allow_ties = models.BooleanField(default=True)
+    blind = models.BooleanField(default=True, help_text="Hide which model wrote a completion, and shuffle")
+    ask_ratings = models.BooleanField(default=False, help_text="Also ask a 1–7 rating for each completion")
+    prompt_count = models.PositiveIntegerField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args, **kwargs) -> None:
+        self.slug = self.slug or self.free_slug()
+        super().save(*args, **kwargs)
+
+    def get_absolute_url(self) -> str:
+        return reverse("project", args=[self.slug])
+
+    def free_slug(self) -> str:
+        stem = slugify(self.name)[:70] or "project"
+        taken = set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+        return next(s for n in range(1, len(taken) + 2) if (s := stem if n == 1 else f"{stem}-{n}") not in taken)
+
+    def role_of(self, user) -> str | None:
+        """`manager`, `reviewer`, `labeler`, or None for an outsider; a superuser manages everything."""
+        if user.is_superuser:
+            return "manager"
+        return self.memberships.filter(user=user).values_list("role", flat=True).first()
+
+
+class Criterion(models.Model):
+    """What a prompt of this project is judged by (helpful, honest, …)."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="criteria")
+    name = models.CharField(max_length=80)
+    description = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="criterion_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A person's role on a project, and where she is in its queue."""
+
+    ROLES = [("manager", "Manager"), ("reviewer", "Reviewer"), ("labeler", "Labeler")]
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey("studio.User", models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=ROLES, default="labeler")
+    cursor = models.BigIntegerField(default=0, editable=False)  # last prompt served; the next search starts here
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="member_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class PromptQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self if user.is_superuser else self.filter(project__memberships__user=user)
+
+
+class Prompt(models.Model):
+    """A chat to be answered. Its three counters hold: open_slots + leases + labels_given = wanted (or more given)."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
+    criterion = models.ForeignKey(Criterion, models.SET_NULL, null=True, blank=True)
+    messages = models.JSONField(help_text='[{"role": "user", "content": "…"}, …]')
+    text = models.TextField(help_text="the last user message: what tables show and search reads")
+    reference = models.TextField(blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    origin = models.CharField(max_length=20, default="import")  # import, comparison, demo, api
+    fingerprint = models.CharField(max_length=64)
+    labels_wanted = models.PositiveSmallIntegerField(default=1)
+    labels_given = models.PositiveSmallIntegerField(default=0)
+    open_slots = models.PositiveSmallIntegerField(default=0)  # 0 too while a prompt waits for completions
+    created = models.DateTimeField(default=timezone.now)
+
+    objects = PromptQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "fingerprint"], name="prompt_once"),
+            # The database itself refuses the label after the last one wanted.
+            models.CheckConstraint(condition=Q(labels_given__lte=F("labels_wanted")), name="labels_within_wanted"),
+            models.CheckConstraint(
+                condition=Q(labels_wanted__gte=F("labels_given") + F("open_slots")), name="slots_within_wanted"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["project", "id"], condition=Q(open_slots__gt=0), name="prompt_queue"),
+            models.Index(fields=["project", "labels_given", "id"], name="prompt_by_labels"),
+            models.Index(fields=["project", "criterion", "id"], name="prompt_by_criterion"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+    def get_absolute_url(self) -> str:
+        return reverse("prompt", args=[self.project.slug, self.pk])
+
+
+class Completion(models.Model):
+    """One answer to a prompt; identical answers of one prompt are one row."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="completions")
+    text = models.TextField()
+    source = models.CharField(max_length=200, blank=True, help_text="who wrote it: a model's name, a person, a file")
+    metadata = models.JSONField(default=dict, blank=True)
+    fingerprint = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "fingerprint"], name="completion_once")]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Lease(models.Model):
+    """A prompt reserved for one labeler until it expires; it holds one of the prompt's slots."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="leases")
+    labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="leases")
+    key = models.UUIDField(default=uuid.uuid4)  # idempotency key of the submit to come
+    shown = models.JSONField(default=list)  # completion ids in the order this labeler sees them
+    created = models.DateTimeField(default=timezone.now)
+    expires = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["prompt", "labeler"], name="lease_once")]
+
+
+class Draft(models.Model):
+    """A ranking in the making; outlives its lease, so nothing typed is ever lost."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="drafts")
+    labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="drafts")
+    data = models.JSONField(default=dict)
+    updated = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["prompt", "labeler"], name="draft_once")]
+
+
+class RankingQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self if user.is_superuser else self.filter(prompt__project__memberships__user=user)
+
+
+class Ranking(models.Model):
+    """One labeler's order of a prompt's completions."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="rankings")
+    labeler = models.ForeignKey(
+        "studio.User", models.PROTECT, null=True, related_name="rankings"
+    )  # null: arrived ranked in an imported file
+    source = models.CharField(max_length=20, default="page")  # page, api, import, comparison, demo
+    key = models.UUIDField(unique=True, default=uuid.uuid4)
+    seconds = models.FloatField(default=0)
+    comment = models.TextField(blank=True)
+    all_bad = models.BooleanField(default=False)
+    unsure = models.BooleanField(default=False)
+    bad_prompt = models.BooleanField(default=False)
+    created = models.DateTimeField(default=timezone.now)
+
+    objects = RankingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["prompt", "labeler"], name="ranking_once")]
+        indexes = [models.Index(fields=["labeler", "-created"], name="ranking_by_labeler")]
+
+    def get_absolute_url(self) -> str:
+        return f"{self.prompt.get_absolute_url()}#ranking-{self.pk}"
+
+
+class RankedCompletion(models.Model):
+    """A completion's place in one ranking; 1 is best, equal ranks are a tie."""
+
+    ranking = models.ForeignKey(Ranking, models.CASCADE, related_name="ranked")
+    completion = models.ForeignKey(Completion, models.PROTECT, related_name="ranked")
+    rank = models.PositiveSmallIntegerField()
+    rating = models.PositiveSmallIntegerField(null=True, blank=True)
+    shown = models.PositiveSmallIntegerField(help_text="its place on the page, from 1; apart from its rank")
+
+    class Meta:
+        ordering = ["rank", "shown"]
+        constraints = [
+            models.UniqueConstraint(fields=["ranking", "completion"], name="ranked_once"),
+            models.CheckConstraint(condition=Q(rank__gte=1), name="rank_from_one"),
+            models.CheckConstraint(condition=Q(rating=None) | Q(rating__range=(1, 7)), name="rating_one_to_seven"),
+        ]
+
+
+class Skip(models.Model):
+    """A labeler passed on a prompt, and why; she is not shown it again."""
+
+    REASONS = [
+        ("too_hard", "Too hard for me"),
+        ("language", "Not a language I read"),
+        ("broken", "Broken or unreadable"),
+        ("sensitive", "I would rather not read this"),
+        ("other", "Other"),
+    ]
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="skips")
+    labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="skips")
+    reason = models.CharField(max_length=20, choices=REASONS)
+    comment = models.TextField(blank=True)
+    created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["prompt", "labeler"], name="skip_once")]
+
+
+class Tally(models.Model):
+    """Labels one labeler gave one project on one day: counts without counting, and without a row all fight for."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tallies")
+    labeler = models.ForeignKey("studio.User", models.CASCADE, null=True, related_name="tallies")
+    day = models.DateField()
+    labels = models.IntegerField(default=0)
+    skips = models.IntegerField(default=0)
+    seconds = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "labeler", "day"], nulls_distinct=False, name="tally_once")
+        ]
+
+
+class Import(models.Model):
+    """One file on its way into a project: progress while it runs, its report afterwards."""
+
+    STATUS = [(s, s.title()) for s in ("queued", "running", "succeeded", "failed", "cancelled")]
+    project = models.ForeignKey(Project, models.CASCADE, related_name="imports")
+    created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
+    name = models.CharField(max_length=255)  # the file's own name
+    file = models.CharField(max_length=400)  # key in the artifact store
+    mapping = models.JSONField(default=dict)  # field → column
+    strict = models.BooleanField(default=False)
+    status = models.CharField(max_length=10, choices=STATUS, default="queued")
+    done = models.BigIntegerField(default=0)  # bytes (rows, where a format knows them)
+    total = models.BigIntegerField(default=0)
+    rows = models.IntegerField(default=0)
+    added = models.IntegerField(default=0)
+    known = models.IntegerField(default=0)
+    bad = models.IntegerField(default=0)
+    problems = models.JSONField(default=list)  # the first few {row, reason}; all of them in file + ".problems.jsonl"
+    message = models.TextField(blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True)
+    heartbeat = models.DateTimeField(null=True)
+    finished = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+class DatasetQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        if user.is_superuser:
+            return self
+        return self.filter(project__memberships__user=user, project__memberships__role__in=["manager", "reviewer"])
+
+
+class Dataset(models.Model):
+    """Frozen rows with a fingerprint; never changed after it is ready."""
+
+    STATUS = [(s, s.title()) for s in ("freezing", "ready", "failed")]
+    project = models.ForeignKey(Project, models.PROTECT, related_name="datasets")
+    slug = models.SlugField(unique=True, max_length=100)
+    name = models.CharField(max_length=120)
+    shape = models.CharField(max_length=20, choices=shapes, default="pairs")
+    options = models.JSONField(default=dict)  # margin, eval_share, seed, labels until
+    status = models.CharField(max_length=10, choices=STATUS, default="freezing")
+    message = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True, db_index=True)
+    rows_train = models.IntegerField(default=0)
+    rows_eval = models.IntegerField(default=0)
+    ranking_count = models.IntegerField(default=0)
+    done = models.IntegerField(default=0)
+    total = models.IntegerField(default=0)
+    report = models.JSONField(default=dict)  # lengths, longer side chosen, duplicates, contradictions, labelers
+    created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = DatasetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("dataset", args=[self.slug])
+
+    @property
+    def folder(self) -> str:
+        """Key of its folder in the artifact store: train.jsonl, eval.jsonl and the same as Parquet."""
+        return f"datasets/{self.slug}"

@@ -1,0 +1,1 @@
+"""What workers do for annotation: an id in, one call out."""

@@ -1,0 +1,151 @@
+"""How text from people and models reaches a page: Markdown made safe, chats as turns, numbers with units."""
+
+from datetime import datetime
+from functools import cache
+
+import nh3
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+register = template.Library()
+
+TAGS = nh3.ALLOWED_TAGS - {"img", "map", "area"} | {"input"}
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "code": {"class"},
+    "span": {"class"},
+    "div": {"class"},
+    "pre": {"class"},
+    "th": {"align"},
+    "td": {"align"},
+    "ol": {"start"},
+}
+
+
+def colored(code: str, language: str, _attrs: str) -> str:
+    """Highlighted code for a fence; '' leaves it to Markdown's own plain block."""
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        return ""
+    return f'<pre class="code"><code>{highlight(code, lexer, HtmlFormatter(nowrap=True))}</code></pre>'
+
+
+def math(content: str, options: dict) -> str:
+    """KaTeX's script finds these elements and draws them; without it the source stays readable."""
+    kind = "math display" if options["display_mode"] else "math"
+    return str(format_html('<span class="{}">{}</span>', kind, content))
+
+
+@cache
+def parser() -> MarkdownIt:
+    """One CommonMark parser with tables, strike-through, links and dollar math; raw HTML stays text."""
+    options = {"html": False, "linkify": False, "breaks": True, "highlight": colored}
+    markdown = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    return markdown.use(dollarmath_plugin, allow_digits=False, double_inline=True, renderer=math)
+
+
+def brackets_to_dollars(text: str) -> str:
+    r"""\( \) and \[ \] are how models write math; Markdown would eat their backslashes."""
+    if "\\(" not in text and "\\[" not in text:
+        return text
+    return text.replace("\\(", "$").replace("\\)", "$").replace("\\[", "$$").replace("\\]", "$$")
+
+
+@register.filter
+def markdown(text: str | None) -> SafeString:
+    """Markdown as safe HTML: no raw HTML, no images (they would call out), links open without a referrer."""
+    html = parser().render(brackets_to_dollars(text or ""))
+    clean = nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, link_rel="noopener noreferrer nofollow")
+    return mark_safe(clean)  # noqa: S308 - nh3 just cleaned it
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """A relative date with the full one on hover."""
+    if not moment:
+        return "never"
+    seconds = (timezone.now() - moment).total_seconds()
+    text = relative(seconds)
+    return format_html(
+        '<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S %Z}">{}</time>', moment.isoformat(), moment, text
+    )
+
+
+def relative(seconds: float) -> str:
+    """
+    >>> relative(5), relative(70), relative(7300), relative(90000), relative(-60)
+    ('just now', '1 min ago', '2 h ago', 'yesterday', 'just now')
+    """
+    if seconds < 45:
+        return "just now"
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min ago"
+    if seconds < 86400:
+        return f"{round(seconds / 3600)} h ago"
+    days = round(seconds / 86400)
+    return "yesterday" if days == 1 else f"{days} days ago"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """
+    >>> duration(None), duration(4.2), duration(75), duration(3700), duration(200000)
+    ('–', '4 s', '1 min 15 s', '1 h 2 min', '2 d 8 h')
+    """
+    if seconds is None:
+        return "–"
+    left = int(round(seconds))
+    for size, unit, smaller, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if left >= size:
+            rest = left % size // smaller
+            return f"{left // size} {unit}" + (f" {rest} {small}" if rest else "")
+    return f"{left} s"
+
+
+@register.filter
+def size(count: float | None) -> str:
+    """
+    >>> size(None), size(900), size(98_000_000), size(2_147_483_648)
+    ('–', '900 B', '98 MB', '2.1 GB')
+    """
+    if count is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            break
+        count, unit = count / 1000, {"B": "kB", "kB": "MB", "MB": "GB", "GB": "TB"}[unit]
+    return f"{count:.1f} {unit}" if count < 10 and unit not in ("B", "kB") else f"{count:.0f} {unit}"
+
+
+@register.filter
+def number(value: float | None, digits: int = 3) -> str:
+    """
+    >>> number(None), number(0.69314), number(12345), number(5e-07), number(True)
+    ('–', '0.693', '12,345', '5e-07', 'True')
+    """
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, (bool, str)):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.{digits}g}" if 0 < abs(value) < 1e-3 else f"{value:.{digits}f}"
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
+def share_of(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,1 @@
+"""Views of labeling and datasets, a module a page area."""

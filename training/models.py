@@ -1,0 +1,255 @@
+"""Model versions, training jobs with their metrics and samples, completions made by models, comparisons."""
+
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from annotation.models import Completion, Dataset, Project, Ranking
+
+MAKES = {"policy": "Policy", "reward_model": "Reward model"}
+HEARTBEAT = timedelta(seconds=20)  # a running job silent for longer has lost its worker
+
+
+def makes() -> list[tuple[str, str]]:
+    return list(MAKES.items())
+
+
+def of_my_projects(user, path: str = "project") -> Q:
+    """Rows without a project, and those of projects the user belongs to."""
+    return Q() if user.is_superuser else Q(**{path: None}) | Q(**{f"{path}__memberships__user": user})
+
+
+class ModelQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self.filter(of_my_projects(user)).distinct()
+
+    def usable(self):
+        return self.filter(status="ready")
+
+
+class ModelVersion(models.Model):
+    """Weights we keep, or an endpoint we may ask. `name` is the family, `version` counts within it."""
+
+    STATUS = [(s, s.title()) for s in ("fetching", "ready", "failed")]
+    name = models.CharField(max_length=100)
+    version = models.PositiveIntegerField(default=1)
+    slug = models.SlugField(unique=True, max_length=120)  # name-vN: its id in the API and its folder models/<slug>
+    makes = models.CharField(max_length=20, choices=makes, default="policy")
+    project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="models")
+    base = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    source = models.CharField(max_length=400, blank=True)  # hub id or folder it was registered from
+    endpoint = models.URLField(max_length=400, blank=True)  # OpenAI-compatible base URL, when not served by us
+    endpoint_model = models.CharField(max_length=200, blank=True)
+    endpoint_key_env = models.CharField(max_length=80, blank=True, help_text="environment variable holding the key")
+    status = models.CharField(max_length=10, choices=STATUS, default="ready")
+    message = models.TextField(blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)  # of the weights
+    parameters = models.BigIntegerField(null=True)
+    bytes = models.BigIntegerField(null=True)
+    metrics = models.JSONField(default=dict)
+    notes = models.TextField(blank=True)
+    created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = ModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created"]
+        constraints = [models.UniqueConstraint(fields=["name", "version"], name="version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("model", args=[self.slug])
+
+    @property
+    def folder(self) -> str:
+        """Key of its folder in the artifact store."""
+        return f"models/{self.slug}"
+
+
+class JobQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        if user.is_superuser:
+            return self
+        return self.filter(project__memberships__user=user, project__memberships__role__in=["manager", "reviewer"])
+
+    def unfinished(self):
+        return self.filter(status__in=["queued", "running", "stopping"])
+
+
+class TrainingJob(models.Model):
+    """One training: a recipe, its settings, its run directory, and how it goes."""
+
+    STATUS = [(s, s.title()) for s in ("queued", "running", "stopping", "succeeded", "stopped", "cancelled", "failed")]
+    name = models.CharField(max_length=120)
+    project = models.ForeignKey(Project, models.PROTECT, related_name="jobs")
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="jobs")
+    recipe = models.CharField(max_length=40)
+    base_model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="jobs")
+    settings = models.JSONField(default=dict)  # every resolved value of the recipe's Config
+    executor = models.CharField(max_length=20, default="local")
+    queue = models.CharField(max_length=40, default="train")
+    device = models.CharField(max_length=20, default="auto")
+    status = models.CharField(max_length=10, choices=STATUS, default="queued", db_index=True)
+    cancel = models.CharField(max_length=4, blank=True)  # "", "stop" (now) or "save"
+    attempts = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=200, blank=True)
+    host = models.CharField(max_length=200, blank=True)
+    pid = models.IntegerField(null=True)
+    pid_started = models.FloatField(null=True)  # the process's creation time: a pid alone may be reused
+    step = models.IntegerField(default=0)
+    total = models.IntegerField(default=0)
+    eta = models.FloatField(null=True)  # seconds
+    latest = models.JSONField(default=dict)  # last value of every metric
+    alarms = models.JSONField(default=list)  # {kind, step, message, advice}
+    error = models.JSONField(null=True)  # {class, message, advice}
+    result = models.JSONField(null=True)
+    preflight = models.JSONField(null=True)
+    log = models.TextField(blank=True)  # the last 64 KiB
+    created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True)
+    heartbeat = models.DateTimeField(null=True)
+    finished = models.DateTimeField(null=True)
+    seen = models.BooleanField(default=False)  # its owner has looked at how it ended
+    model = models.OneToOneField(ModelVersion, models.SET_NULL, null=True, related_name="job")
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("job", args=[self.pk])
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("succeeded", "stopped", "cancelled", "failed")
+
+    @property
+    def lost(self) -> bool:
+        return not self.ended and self.heartbeat is not None and timezone.now() - self.heartbeat > HEARTBEAT
+
+    @property
+    def run_dir(self) -> str:
+        """Key of its run directory in the artifact store."""
+        return f"runs/{self.pk}"
+
+
+class Metric(models.Model):
+    """One line of metrics.jsonl."""
+
+    job = models.ForeignKey(TrainingJob, models.CASCADE, related_name="metrics")
+    line = models.IntegerField()  # its number in the file: following it twice adds nothing
+    step = models.IntegerField()
+    time = models.FloatField()
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ["line"]
+        constraints = [models.UniqueConstraint(fields=["job", "line"], name="metric_once")]
+
+
+class Sample(models.Model):
+    """One line of samples.jsonl: a completion of the model in training."""
+
+    job = models.ForeignKey(TrainingJob, models.CASCADE, related_name="samples")
+    line = models.IntegerField()
+    step = models.IntegerField()
+    prompt = models.JSONField()
+    completion = models.TextField()
+    reward = models.FloatField(null=True)
+    parts = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["line"]
+        constraints = [models.UniqueConstraint(fields=["job", "line"], name="sample_once")]
+
+
+class CompletionRun(models.Model):
+    """A background job that has a model answer a project's prompts that lack completions."""
+
+    STATUS = [(s, s.title()) for s in ("queued", "running", "succeeded", "failed", "cancelled")]
+    project = models.ForeignKey(Project, models.CASCADE, related_name="completion_runs")
+    model = models.ForeignKey(ModelVersion, models.PROTECT)
+    per_prompt = models.PositiveSmallIntegerField(default=4)
+    sampling = models.JSONField(default=dict)  # temperature, top_p, max_tokens, seed, system
+    status = models.CharField(max_length=10, choices=STATUS, default="queued")
+    cancel = models.BooleanField(default=False)
+    done = models.IntegerField(default=0)  # prompts
+    total = models.IntegerField(default=0)
+    message = models.TextField(blank=True)
+    created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True)
+    heartbeat = models.DateTimeField(null=True)
+    finished = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+class Generation(models.Model):
+    """Which model wrote a completion, and how it was sampled."""
+
+    completion = models.OneToOneField(Completion, models.CASCADE, related_name="generation")
+    model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="generations")
+    run = models.ForeignKey(CompletionRun, models.SET_NULL, null=True, related_name="generations")
+    sampling = models.JSONField(default=dict)
+
+
+class ComparisonQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self if user.is_superuser else self.filter(created_by=user)
+
+
+class Comparison(models.Model):
+    """One conversation put to two to four model versions at once."""
+
+    created_by = models.ForeignKey("studio.User", models.CASCADE, related_name="comparisons")
+    project = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="comparisons")  # where a vote goes
+    messages = models.JSONField(default=list)  # the shared chat up to the answers
+    blind = models.BooleanField(default=True)
+    sampling = models.JSONField(default=dict)
+    scorer = models.ForeignKey(ModelVersion, models.SET_NULL, null=True, related_name="+")
+    ranking = models.OneToOneField(Ranking, models.SET_NULL, null=True, related_name="comparison")  # the vote
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = ComparisonQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created"]
+
+    def get_absolute_url(self) -> str:
+        return reverse("comparison", args=[self.pk])
+
+
+class Answer(models.Model):
+    """What one model said in a comparison; `column` is its place on the page."""
+
+    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="answers")
+    column = models.PositiveSmallIntegerField()
+    model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="answers")
+    text = models.TextField(blank=True)
+    tokens = models.IntegerField(null=True)
+    seconds = models.FloatField(null=True)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    error = models.TextField(blank=True)
+    score = models.FloatField(null=True)
+    completion = models.OneToOneField(Completion, models.SET_NULL, null=True, related_name="answer")
+
+    class Meta:
+        ordering = ["column"]
+        constraints = [models.UniqueConstraint(fields=["comparison", "column"], name="column_once")]

@@ -1,0 +1,1 @@
+"""What workers do for training: an id in, one call out."""

@@ -1,0 +1,1 @@
+"""Views of training, models and comparison, a module a page area."""
