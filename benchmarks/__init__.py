@@ -1,0 +1,1 @@
+"""One figure a file; `python -m benchmarks` lists them, `python -m benchmarks NAME` prints one JSON line."""

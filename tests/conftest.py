@@ -1,13 +1,5 @@
 """The cast of every test: alice manages a project, bob labels on it, carol must see nothing of it."""
 
-import os
-import tempfile
-
-os.environ["STUDIO_HOME"] = tempfile.mkdtemp(prefix="studio-test-")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API runs an event loop
-
 import pytest
 from django.contrib.auth import get_user_model
 
