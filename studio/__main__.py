@@ -1,8 +1,39 @@
+"""The `studio` command: `studio VERB --help` tells what a verb takes; without a verb it lists them."""
+
 import os
 import sys
+from importlib import import_module
 
-if __name__ == "__main__":
+VERBS = (
+    "up demo web worker trainer server settings createsuperuser migrate "
+    "project import generate freeze export train jobs models score compare"
+).split()
+
+
+def overview() -> str:
+    """One line a verb, taken from the verb itself."""
+    lines = ["studio VERB [--json] …", ""]
+    for verb in VERBS:
+        try:
+            text = import_module(f"studio.management.commands.{verb}").__doc__
+        except ModuleNotFoundError:  # Django's own
+            text = {"migrate": "Bring the database to this version.", "createsuperuser": "Make an admin."}[verb]
+        lines.append(f"  {verb:<16} {text.strip().splitlines()[0]}")
+    return "\n".join(lines)
+
+
+def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    if len(sys.argv) == 1 or sys.argv[1:] in (["help"], ["--help"], ["-h"]):
+        import django
+
+        django.setup()
+        print(overview())
+        return
+    execute_from_command_line(["studio", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

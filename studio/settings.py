@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -207,7 +208,9 @@ UPLOAD_BYTES = int(env("STUDIO_UPLOAD_MB")) * 1024 * 1024
 
 LEASE_MINUTES = int(env("STUDIO_LEASE_MINUTES"))
 STORE_URL = env("STUDIO_STORE")
+PORT = int(env("STUDIO_PORT"))
 MODEL_SERVER_URL = env("STUDIO_MODEL_SERVER_URL").rstrip("/")
+SERVER_TOKEN = env("STUDIO_SERVER_TOKEN") or salted_hmac("model server", "token", secret=SECRET_KEY).hexdigest()
 PRIVATE_ENDPOINTS = env("STUDIO_PRIVATE_ENDPOINTS") == "1"
 DEVICE = env("STUDIO_DEVICE")
 TRAIN_QUEUE = env("STUDIO_TRAIN_QUEUE")

@@ -1,0 +1,1 @@
+"""The verbs of the `studio` command, a file a verb."""

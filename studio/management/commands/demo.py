@@ -1,0 +1,21 @@
+"""Start the studio and show the whole loop: a model improved by rankings, trained through the real workers."""
+
+from studio.commands import Verb
+from studio.runner import run
+
+
+class Command(Verb):
+    help = __doc__
+
+    def arguments(self, parser) -> None:
+        parser.add_argument(
+            "--steps-only", action="store_true", help="the studio runs already: only do the demo's steps"
+        )
+        parser.add_argument("--stop", action="store_true", help="stop the studio when the table is printed")
+
+    def handle(self, steps_only: bool, stop: bool, **options) -> None:
+        if not steps_only:
+            raise SystemExit(run(demo=True, stop=stop))
+        from studio.demo import show
+
+        show()

@@ -1,0 +1,115 @@
+"""Asking models: ours through the model server, others at their own OpenAI-compatible address."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+from django.conf import settings
+
+from training.endpoints import pinned_transport
+from training.models import ModelVersion
+
+SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop", "n")  # what a caller may set
+PATIENCE = httpx.Timeout(10, read=600)  # a model may have to be loaded first
+
+
+class ServingError(RuntimeError):
+    """A model could not answer; the message says why, in words for a page."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a model answers, and under which name."""
+
+    url: str
+    model: str
+    headers: dict
+    ours: bool
+
+    def client(self) -> httpx.AsyncClient:
+        transport = None if self.ours else pinned_transport()
+        return httpx.AsyncClient(headers=self.headers, timeout=PATIENCE, transport=transport)
+
+
+def server_headers() -> dict:
+    return {"Authorization": f"Bearer {settings.SERVER_TOKEN}"}
+
+
+def target(model: ModelVersion) -> Target:
+    if not model.endpoint:
+        return Target(f"{settings.MODEL_SERVER_URL}/v1", model.slug, server_headers(), ours=True)
+    key = os.environ.get(model.endpoint_key_env, "") if model.endpoint_key_env else ""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return Target(model.endpoint.rstrip("/"), model.endpoint_model or model.name, headers, ours=False)
+
+
+def reason(response: httpx.Response) -> str:
+    """The server's own sentence, when its error has OpenAI's shape."""
+    try:
+        return response.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}: {response.text[:200]}"
+
+
+def unreachable(model: ModelVersion, error: Exception) -> ServingError:
+    where = target(model).url
+    hint = "" if model.endpoint else " Start it with `studio up` or `studio server`."
+    return ServingError(f"The model server at {where} does not answer ({type(error).__name__}).{hint}")
+
+
+async def post(model: ModelVersion, route: str, body: dict) -> dict:
+    """One request, one JSON answer. Raises ServingError."""
+    there = target(model)
+    try:
+        async with there.client() as client:
+            response = await client.post(f"{there.url}/{route}", json={"model": there.model, **body})
+    except (httpx.HTTPError, ValueError) as error:
+        raise unreachable(model, error) from error
+    if response.is_error:
+        raise ServingError(reason(response))
+    return response.json()
+
+
+async def chat(model: ModelVersion, messages: list[dict], **sampling) -> list[dict]:
+    """The model's answers: a list of {"text", "finish_reason"}, as many as `n` asked for."""
+    body = {key: value for key, value in sampling.items() if value is not None}
+    answer = await post(model, "chat/completions", {"messages": messages, **body})
+    return [
+        {"text": choice["message"]["content"] or "", "finish_reason": choice["finish_reason"]}
+        for choice in answer["choices"]
+    ]
+
+
+async def stream(model: ModelVersion, messages: list[dict], **sampling) -> AsyncIterator[dict]:
+    """Yield {"text"} pieces as they come, then one {"finish_reason", "usage"}."""
+    there = target(model)
+    body = {key: value for key, value in sampling.items() if value is not None}
+    body |= {"model": there.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+    last: dict = {"finish_reason": None, "usage": None}
+    try:
+        async with there.client() as client, client.stream("POST", f"{there.url}/chat/completions", json=body) as reply:
+            if reply.is_error:
+                await reply.aread()
+                raise ServingError(reason(reply))
+            async for line in reply.aiter_lines():
+                if not line.startswith("data: ") or line == "data: [DONE]":
+                    continue
+                chunk = json.loads(line[6:])
+                if "error" in chunk:
+                    raise ServingError(chunk["error"]["message"])
+                for choice in chunk.get("choices", []):
+                    if text := choice["delta"].get("content"):
+                        yield {"text": text}
+                    last["finish_reason"] = choice.get("finish_reason") or last["finish_reason"]
+                last["usage"] = chunk.get("usage") or last["usage"]
+    except (httpx.HTTPError, ValueError) as error:
+        raise unreachable(model, error) from error
+    yield last
+
+
+async def score(model: ModelVersion, conversations: list[list[dict]]) -> list[float]:
+    """A reward model's score of each conversation (its last turn is the answer)."""
+    answer = await post(model, "score", {"items": [{"messages": messages} for messages in conversations]})
+    return answer["scores"]
