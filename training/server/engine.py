@@ -1,0 +1,177 @@
+"""The one thread that computes: it gives every model with work one turn after the other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from training.server.batching import Batch, Job, Row
+from training.server.protocol import ApiError
+
+log = logging.getLogger("training.server")
+TURN_TOKENS = 4096  # padded tokens of prompts, or of items to score, in one turn: streams never pause for long
+ALIKE = 1.5  # lengths within this factor are padded together
+
+
+@dataclass(eq=False)
+class ScoreJob:
+    """One scoring request: token ids an item. `emit` is called once, with the scores or an error."""
+
+    items: list[list[int]]
+    emit: Callable[[list[float] | Exception], None]
+    cancelled: bool = False
+    scores: dict[int, float] = field(default_factory=dict)
+
+    def keep(self, at: int, value: float) -> None:
+        self.scores[at] = value
+        if len(self.scores) == len(self.items):
+            self.emit([self.scores[i] for i in range(len(self.items))])
+
+
+class Lane:
+    """One model's work: what waits, and the batch that runs."""
+
+    def __init__(self, model: Any, max_rows: int):
+        self.model, self.max_rows = model, max_rows
+        self.batch = Batch(model)
+        self.waiting: deque[Row] = deque()
+        self.scoring: deque[tuple[ScoreJob, int]] = deque()
+
+    def running_jobs(self) -> int:
+        return len({row.job for row in list(self.batch.rows)})
+
+    def busy(self) -> bool:
+        return bool(self.batch.rows or self.waiting or self.scoring)
+
+    def submit(self, job: Job | ScoreJob) -> None:
+        if isinstance(job, Job):
+            self.waiting.extend(job.rows(self.model))
+        else:
+            self.scoring.extend((job, at) for at in range(len(job.items)))
+
+    def turn(self) -> None:
+        """Take in rows that wait, give every row a token, score some of what waits to be scored."""
+        self.batch.leave()
+        if newcomers := self.next_rows():
+            self.decode(lambda: self.batch.join(newcomers), newcomers)
+        if self.batch.rows:
+            self.decode(self.batch.step, self.batch.rows)
+        if group := self.next_items():
+            self.score(group)
+
+    def next_rows(self) -> list[Row]:
+        """The first row that waits and those after it whose prompts pad well beside its own."""
+        taken: list[Row] = []
+        while self.waiting and len(self.batch.rows) + len(taken) < self.max_rows:
+            row = self.waiting[0]
+            if taken and not row.done and not fits([*taken, row]):
+                break
+            self.waiting.popleft()
+            if not row.done:
+                taken.append(row)
+        return taken
+
+    def decode(self, work: Callable[[], None], rows: Sequence[Row]) -> None:
+        """A fault ends the rows it touched; prompts that fail before they joined touch nobody else."""
+        try:
+            work()
+        except Exception as fault:
+            log.exception("decoding with %s failed", self.model.name)
+            if rows[0] in self.batch.rows:
+                rows, self.batch = self.batch.rows, Batch(self.model)
+            fail({row.job for row in rows}, fault)
+
+    def next_items(self) -> list[tuple[ScoreJob, int]]:
+        """The first item that waits and others, of any request, that are about as long."""
+        group: list[tuple[ScoreJob, int]] = []
+        rest: deque[tuple[ScoreJob, int]] = deque()
+        while self.scoring:
+            job, at = self.scoring.popleft()
+            if job.cancelled:
+                continue
+            sizes = [len(job.items[at]), *(len(other.items[i]) for other, i in group)]
+            alike = max(sizes) <= min(sizes) * (1 if self.model.pad is None else ALIKE)
+            (group if alike and max(sizes) * len(sizes) <= TURN_TOKENS or not group else rest).append((job, at))
+        self.scoring.extendleft(reversed(rest))
+        return group
+
+    def score(self, group: list[tuple[ScoreJob, int]]) -> None:
+        try:
+            values = forward_scores(self.model, [job.items[at] for job, at in group])
+            for (job, at), value in zip(group, values, strict=True):
+                job.keep(at, value)
+        except Exception as fault:
+            log.exception("scoring with %s failed", self.model.name)
+            fail({job for job, _ in group}, fault)
+
+
+def fits(rows: Sequence[Row]) -> bool:
+    lengths = [len(row.job.prompt) for row in rows]
+    prompts = len({row.job for row in rows})
+    return max(lengths) <= ALIKE * min(lengths) and max(lengths) * prompts <= TURN_TOKENS
+
+
+def fail(jobs: set[Any], fault: Exception) -> None:
+    for job in jobs:
+        job.cancelled = True
+        job.emit(describe(fault))
+
+
+def describe(fault: Exception) -> ApiError:
+    import torch
+
+    if isinstance(fault, torch.OutOfMemoryError) or "not enough memory" in str(fault):
+        message = "the device ran out of memory; ask for less at once (n, max_tokens), or again later"
+        return ApiError(503, message, "out_of_memory", retry_after=5)
+    return ApiError(500, f"the model failed: {type(fault).__name__}: {fault}", "model_failed")
+
+
+def forward_scores(model: Any, items: Sequence[list[int]]) -> list[float]:
+    """One score for each of a few token sequences, padded on the right as reward models are trained."""
+    import torch
+
+    width = max(map(len, items))
+    ids = torch.tensor([item + [model.pad or 0] * (width - len(item)) for item in items], device=model.device)
+    mask = torch.tensor([[1] * len(item) + [0] * (width - len(item)) for item in items], device=model.device)
+    return model.network(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
+
+
+class Engine:
+    """Runs lanes in turn. One thread for all keeps models from fighting over the same cores."""
+
+    def __init__(self) -> None:
+        self.lanes: set[Lane] = set()
+        self.lock, self.wake, self.stopping = threading.Lock(), threading.Event(), False
+        self.thread = threading.Thread(target=self.run, name="engine", daemon=True)
+
+    def submit(self, lane: Lane, job: Job | ScoreJob) -> None:
+        with self.lock:
+            lane.submit(job)
+            self.lanes.add(lane)
+            self.wake.set()
+
+    def busy_lanes(self) -> list[Lane]:
+        with self.lock:
+            self.lanes = {lane for lane in self.lanes if lane.busy()}
+            if not self.lanes:
+                self.wake.clear()
+            return list(self.lanes)
+
+    def run(self) -> None:
+        import torch
+
+        with torch.inference_mode():
+            while not self.stopping:
+                for lane in self.busy_lanes():
+                    lane.turn()
+                self.wake.wait()
+
+    def stop(self) -> None:
+        self.stopping = True
+        self.wake.set()
+        if self.thread.is_alive():
+            self.thread.join(timeout=30)

@@ -1,0 +1,82 @@
+"""Read a model's folder into memory, ready to serve."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.server.folders import Options, task_of
+from training.server.protocol import ApiError
+
+
+@dataclass(eq=False)
+class Model:
+    """A loaded model and what serving needs to know of it."""
+
+    name: str
+    task: str
+    network: Any
+    tokenizer: Any
+    device: Any
+    context: int | None
+    eos: frozenset[int]
+    pad: int | None
+    keeps_logits: bool
+    lock: threading.Lock = field(default_factory=threading.Lock)  # tokenizers are not safe to share while they encode
+
+    def encode(self, messages: list[dict], **template: Any) -> list[int]:
+        """Token ids of a chat. Raises ApiError where the chat template cannot render it."""
+        if not self.tokenizer.chat_template:
+            message = f"{self.name} is a base model without a chat template: train it on chats first, or add a template"
+            raise ApiError(400, message, "no_chat_template", "model")
+        with self.lock:
+            try:
+                text = self.tokenizer.apply_chat_template(messages, tokenize=False, **template)
+            except Exception as fault:
+                message = f"the chat template of {self.name} refused the messages: {fault}"
+                raise ApiError(400, message, "chat_template", "messages") from fault
+            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def load(name: str, folder: Path, options: Options) -> Model:
+    """Read a model into memory, ready to serve; safetensors only, and no code from the folder."""
+    import inspect
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    task = task_of(folder)
+    if task is None:
+        message = f"{name} is neither a causal language model nor a reward model, and cannot be served here"
+        raise ApiError(400, message, "unsupported_model", "model")
+    kind = AutoModelForCausalLM if task == "chat" else AutoModelForSequenceClassification
+    safe = {"trust_remote_code": False, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+    network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype), use_safetensors=True, **safe)
+    network = network.to(options.device).eval()
+    if getattr(network, "_is_stateful", False):
+        message = f"{name} keeps recurrent state, which is not batched here; serve it with vLLM and register its URL"
+        raise ApiError(400, message, "unsupported_model", "model")
+    if task == "score" and network.config.num_labels != 1:
+        message = f"{name} has {network.config.num_labels} labels; a reward model has one"
+        raise ApiError(400, message, "unsupported_model", "model")
+    text = network.config.get_text_config()
+    return Model(
+        name=name,
+        task=task,
+        network=network,
+        tokenizer=tokenizer,
+        device=network.device,
+        context=getattr(text, "max_position_embeddings", None),
+        eos=end_tokens(network, tokenizer),
+        pad=text.pad_token_id,
+        keeps_logits="logits_to_keep" in inspect.signature(network.forward).parameters,
+    )
+
+
+def end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:
+    said = network.generation_config.eos_token_id if network.can_generate() else None
+    said = said if isinstance(said, list) else [said]
+    return frozenset(token for token in [*said, tokenizer.eos_token_id] if token is not None)
