@@ -4,21 +4,24 @@ import os
 import sys
 from importlib import import_module
 
-VERBS = (
-    "up demo web worker trainer server settings createsuperuser migrate "
-    "project import generate freeze export train jobs models score compare"
-).split()
+VERBS = {
+    "Run": ["up", "demo", "web", "worker", "trainer", "server", "settings", "migrate", "createsuperuser"],
+    "Label": ["project", "import", "generate", "freeze", "export"],
+    "Train": ["train", "jobs"],
+    "Models": ["models", "score", "compare"],
+}
+DJANGO = {"migrate": "Bring the database to this version.", "createsuperuser": "Make an admin."}
+
 
 
 def overview() -> str:
     """One line a verb, taken from the verb itself."""
-    lines = ["studio VERB [--json] …", ""]
-    for verb in VERBS:
-        try:
-            text = import_module(f"studio.management.commands.{verb}").__doc__
-        except ModuleNotFoundError:  # Django's own
-            text = {"migrate": "Bring the database to this version.", "createsuperuser": "Make an admin."}[verb]
-        lines.append(f"  {verb:<16} {text.strip().splitlines()[0]}")
+    lines = ["studio VERB [--json] …"]
+    for heading, verbs in VERBS.items():
+        lines += ["", heading]
+        for verb in verbs:
+            text = DJANGO.get(verb) or import_module(f"studio.management.commands.{verb}").__doc__
+            lines.append(f"  {verb:<16} {text.strip().splitlines()[0]}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ class Command(Verb):
 
     def arguments(self, parser) -> None:
         parser.add_argument(
-            "--steps-only", action="store_true", help="the studio runs already: only do the demo's steps"
+            "--steps-only", action="store_true", help="only do the steps, in a running studio"
         )
         parser.add_argument("--stop", action="store_true", help="stop the studio when the table is printed")
 
