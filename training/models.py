@@ -174,6 +174,43 @@ class Sample(models.Model):
         constraints = [models.UniqueConstraint(fields=["job", "line"], name="sample_once")]
 
 
+class Curves(models.Model):
+    """A job's metrics up to `line`, thinned to what a screen shows (training.curves)."""
+
+    job = models.OneToOneField(TrainingJob, models.CASCADE, primary_key=True, related_name="curves")
+    line = models.IntegerField(default=-1)
+    data = models.JSONField(default=dict)
+
+
+class Preflight(models.Model):
+    """What a recipe would make of a dataset with these settings, looked at before launch."""
+
+    STATUS = [(s, s.title()) for s in ("queued", "running", "ready", "failed")]
+    name = models.CharField(max_length=120, blank=True)  # of the job to be
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="preflights")
+    recipe = models.CharField(max_length=40)
+    base_model = models.ForeignKey(ModelVersion, models.CASCADE, related_name="preflights")
+    settings = models.JSONField(default=dict)
+    device = models.CharField(max_length=20, default="auto")
+    status = models.CharField(max_length=10, choices=STATUS, default="queued")
+    report = models.JSONField(null=True)  # preflight.json
+    message = models.TextField(blank=True)  # why it failed
+    created_by = models.ForeignKey("studio.User", models.CASCADE)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("ready", "failed")
+
+    @property
+    def folder(self) -> str:
+        """Key of its directory in the artifact store."""
+        return f"preflights/{self.pk}"
+
+
 class CompletionRun(models.Model):
     """A background job that has a model answer a project's prompts that lack completions."""
 

@@ -1,0 +1,136 @@
+"""Training curves thin enough to draw: extremes survive, length does not. Plain numbers in, plain numbers out."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+BUCKETS = 1000  # a curve has at most two points in each
+
+# What stands on one chart: title, unit, and its series in the order of the legend.
+PANELS = [
+    ("Loss", "", ["loss", "eval_loss"]),
+    (
+        "Accuracy",
+        "share right",
+        [
+            *("rewards/accuracies", "eval_rewards/accuracies", "accuracy", "eval_accuracy"),
+            *("mean_token_accuracy", "eval_mean_token_accuracy"),
+        ],
+    ),
+    ("Margin", "chosen − rejected", ["rewards/margins", "eval_rewards/margins", "margin", "eval_margin"]),
+    (
+        "Log-probability",
+        "nats a completion",
+        ["logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected"],
+    ),
+    (
+        "Reward",
+        "",
+        [
+            *("rewards/chosen", "rewards/rejected", "eval_rewards/chosen", "eval_rewards/rejected"),
+            *("mean_reward", "min_reward", "max_reward", "eval_mean_reward", "eval_min_reward", "eval_max_reward"),
+        ],
+    ),
+    ("Learning rate", "", ["learning_rate"]),
+    ("Speed", "tokens a second", ["tokens_per_second"]),
+    ("Gradient norm", "", ["grad_norm"]),
+    ("Entropy", "nats a token", ["entropy", "eval_entropy"]),
+    ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
+    ("Processor", "percent of one core", ["cpu_percent"]),
+]
+UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "total_flos", "seconds_per_step"}
+
+
+class Curve:
+    """One series. When its buckets are used up, neighbours merge; each keeps its lowest and its highest point.
+
+    >>> curve = Curve()
+    >>> for step in range(100_000):
+    ...     curve.add(step, 0.0, 9.0 if step == 77_777 else step % 2)
+    >>> len(curve.points()) <= 2 * BUCKETS, [77_777, 0.0, 9.0] in curve.points()
+    (True, True)
+    """
+
+    def __init__(self, width: int = 1, filled: int = 0, buckets: list | None = None):
+        self.width, self.filled = width, filled  # points in a bucket, points in the last one
+        self.buckets = buckets if buckets is not None else []  # [lowest, highest], each [step, time, value]
+
+    def add(self, step: int, time: float, value: float) -> None:
+        """Append a point; a step that comes again (a resumed run) replaces what came from there on."""
+        point = [step, time, value]
+        if self.buckets and step <= max(self.buckets[-1][0][0], self.buckets[-1][1][0]):
+            self.rewind(step)
+        if not self.buckets or self.filled >= self.width:
+            if len(self.buckets) >= BUCKETS:
+                self.merge()
+            self.buckets.append([point, point])
+            self.filled = 1
+            return
+        last = self.buckets[-1]
+        if value < last[0][2]:
+            last[0] = point
+        elif value > last[1][2]:
+            last[1] = point
+        self.filled += 1
+
+    def merge(self) -> None:
+        pairs = zip(self.buckets[::2], self.buckets[1::2], strict=True)
+        self.buckets = [[min(a[0], b[0], key=value_of), max(a[1], b[1], key=value_of)] for a, b in pairs]
+        self.width *= 2
+
+    def rewind(self, step: int) -> None:
+        kept = [[point for point in bucket if point[0] < step] for bucket in self.buckets]
+        self.buckets = [[bucket[0], bucket[-1]] for bucket in kept if bucket]
+        self.filled = self.width
+
+    def points(self) -> list[list]:
+        """[step, time, value] in the order of the steps."""
+        found = []
+        for low, high in self.buckets:
+            found += [low] if low[0] == high[0] else sorted([low, high])
+        return found
+
+    def columns(self) -> dict[str, list]:
+        steps, times, values = zip(*self.points(), strict=True) if self.buckets else ((), (), ())
+        return {"steps": list(steps), "times": list(times), "values": list(values)}
+
+    def as_json(self) -> list:
+        return [self.width, self.filled, self.buckets]
+
+
+def value_of(point: list) -> float:
+    return point[2]
+
+
+def rounded(value: float) -> float:
+    """Six digits are more than a screen shows."""
+    return float(f"{value:.6g}")
+
+
+def extend(curves: dict[str, Curve], rows: Iterable[tuple[int, float, dict[str, Any]]]) -> None:
+    """Add (step, time, values) rows; words such as "NaN" and anything that is no number leave a gap."""
+    for step, time, values in rows:
+        for name, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                if name not in curves:
+                    curves[name] = Curve()
+                curves[name].add(step, time, rounded(value))
+
+
+def panels(names: Iterable[str]) -> list[dict[str, Any]]:
+    """The charts these series need: the known ones in their order, then one for each that is left.
+
+    >>> [panel["title"] for panel in panels(["eval_loss", "loss", "epoch", "frac_reward_zero_std"])]
+    ['Loss', 'frac_reward_zero_std']
+    """
+    left = [name for name in names if name not in UNDRAWN]
+    found = []
+    for title, unit, series in PANELS:
+        here = [name for name in series if name in left]
+        if here:
+            found.append({"title": title, "unit": unit, "series": here})
+        left = [name for name in left if name not in here]
+    alone = [name for name in left if not (name.startswith("eval_") and name[5:] in left)]
+    return found + [
+        {"title": name, "unit": "", "series": [n for n in (name, f"eval_{name}") if n in left]} for name in alone
+    ]
