@@ -1,4 +1,7 @@
-"""Run the default suite on SQLite, then on PostgreSQL and Redis where they answer (STUDIO_TEST_SERVICES=required: must)."""
+"""Run the default suite on SQLite, then on PostgreSQL and Redis where they answer.
+
+With STUDIO_TEST_SERVICES=required they must.
+"""
 
 import os
 import subprocess
