@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 
 VERBS = {
-    "Run": ["up", "demo", "web", "worker", "trainer", "server", "settings", "migrate", "createsuperuser"],
+    "Run": ["up", "demo", "web", "worker", "trainer", "server", "beats", "settings", "migrate", "createsuperuser"],
     "Label": ["project", "import", "generate", "freeze", "export"],
     "Train": ["train", "jobs"],
     "Models": ["models", "score", "compare"],
