@@ -3,7 +3,7 @@
 import math
 import types
 import typing
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal
 
 
@@ -136,7 +136,3 @@ def wanted(field: dict[str, Any]) -> str:
         return "one of " + ", ".join(field["choices"])
     return {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[field["type"]]
 
-
-def as_settings(config: Any) -> dict[str, Any]:
-    """Every setting resolved, as it goes into config.json."""
-    return asdict(config)

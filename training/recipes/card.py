@@ -1,0 +1,75 @@
+"""The model card written into model/: what it is, where it comes from, how to use it. Markdown, no torch."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+KINDS = {
+    "reward_model": "a reward model: it gives a chat one number, higher for what labelers preferred",
+    "dpo": "a chat model trained on pairs that people ranked, by direct preference optimization (DPO)",
+    "sft": "a chat model trained to imitate completions that people preferred (SFT)",
+}
+USE = {
+    "reward_model": """from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)
+chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello! How can I help?"}]
+inputs = tokenizer.apply_chat_template(chat, return_dict=True, return_tensors="pt")
+print(model(**inputs).logits[0, 0].item())  # comparable only between completions of one prompt""",
+    "policy": """from transformers import pipeline
+
+print(pipeline("text-generation", folder)([{"role": "user", "content": "Hello"}]))""",
+}
+
+
+def write(run: Any, machine: str, metrics: dict[str, Any]) -> str:
+    what = KINDS.get(run.recipe, f"a model trained by the recipe {run.recipe}")
+    front = {"base_model": run.base_model, "tags": ["alignment-studio", run.recipe]}
+    return f"""---
+{yaml(front)}
+---
+# {Path(run.base_model).name}, {run.recipe}
+
+This is {what}. It started from `{run.base_model}`{reference(run)} and was trained on {machine}.
+
+## Use
+
+```python
+{USE["reward_model" if run.recipe == "reward_model" else "policy"]}
+```
+
+## Data
+
+{data(run.dir / "dataset" / "train.jsonl", metrics)}
+
+## Results
+
+{table(metrics)}
+
+## Settings
+
+{table(asdict(run.config) | {f"version of {name}": version for name, version in run.versions.items()})}
+"""
+
+
+def reference(run: Any) -> str:
+    return f", with `{run.ref_model}` as reference," if run.ref_model else ""
+
+
+def data(path: Path, metrics: dict[str, Any]) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    left_out = f"{metrics.get('dropped', 0)} were longer than max_length and left out, {metrics.get('cut', 0)} were cut"
+    return f"{metrics.get('rows', 0)} rows were trained on; {left_out}. sha256 of the frozen training rows: `{digest}`."
+
+
+def yaml(values: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+
+
+def table(values: dict[str, Any]) -> str:
+    lines = [f"| {name} | {f'{value:.4g}' if isinstance(value, float) else value} |" for name, value in values.items()]
+    return "\n".join(["| name | value |", "|---|---|", *lines])

@@ -1,0 +1,127 @@
+"""How long a training will take and how much memory it needs, from the model's files and the rows' tokens. No torch."""
+
+import json
+import shutil
+import struct
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.recipes import machine
+from training.recipes.chat import find
+from training.recipes.config import BadConfig
+
+GB = 1024**3
+LIBRARIES = 0.7 * GB  # what importing torch, transformers and trl takes
+# Sustained bf16 teraflops in training, about 40 % of what the maker prints; unknown GPUs get the least.
+GPUS = {"H200": 400, "H100": 400, "A100": 130, "L40": 90, "A10": 40, "4090": 80, "3090": 40, "V100": 40, "T4": 15}
+
+
+@dataclass(frozen=True)
+class Shape:
+    parameters: int
+    hidden: int
+    layers: int
+    inner: int
+    vocabulary: int
+
+    @property
+    def body(self) -> int:
+        """Parameters every token passes through; embeddings are looked up, the head is counted apart."""
+        return max(1, self.parameters - self.hidden * self.vocabulary)
+
+    @property
+    def head(self) -> int:
+        return self.hidden * self.vocabulary
+
+
+def shape_of(model: str) -> Shape:
+    path = find(model, "config.json")
+    if path is None:
+        raise BadConfig(f"base_model {model} has no config.json")
+    config = json.loads(path.read_text())
+    config = config.get("text_config", config)
+    hidden, layers = config.get("hidden_size", 768), config.get("num_hidden_layers", 12)
+    inner, vocabulary = config.get("intermediate_size") or 4 * hidden, config.get("vocab_size", 32000)
+    guess = layers * (4 * hidden * hidden + 3 * hidden * inner) + hidden * vocabulary
+    return Shape(count_parameters(path.parent) or guess, hidden, layers, inner, vocabulary)
+
+
+def count_parameters(folder: Path) -> int:
+    """Numbers stored in the safetensors files, read from their headers; 0 where there are none."""
+    return sum(size for file in folder.glob("*.safetensors") for size in tensor_sizes(file))
+
+
+def tensor_sizes(file: Path) -> list[int]:
+    with file.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        header = json.loads(handle.read(length))
+    header.pop("__metadata__", None)
+    sizes = []
+    for tensor in header.values():
+        size = 1
+        for side in tensor["shape"]:
+            size *= side
+        sizes.append(size)
+    return sizes
+
+
+def flops_per_token(shape: Shape, config: Any, passes_head: bool) -> tuple[float, float]:
+    """(forward, forward and backward) of one token. Only adapted layers are passed backward; full training adds
+    the gradient of every weight."""
+    head = shape.head if passes_head else 0
+    forward = 2.0 * (shape.body + head)
+    reached = config.lora_layers / shape.layers if config.lora and 0 < config.lora_layers < shape.layers else 1.0
+    backward = forward if not config.lora else 2.0 * (shape.body * reached + head)
+    return forward, forward + backward * (1 if config.lora else 2)
+
+
+def activation_bytes(shape: Shape, tokens: int, passes_head: bool, half: bool) -> int:
+    """What a forward pass keeps for the backward pass, over `tokens` tokens at once."""
+    numbers = shape.layers * (14 * shape.hidden + 5 * shape.inner)
+    return int(tokens * numbers * (2 if half else 4) * 1.3) + (GB // 2 if passes_head else 0)
+
+
+def weight_bytes(shape: Shape, lora: bool, half: bool, references: int = 0) -> int:
+    """Weights, and for full training gradients and both moments of AdamW, in fp32."""
+    stored = 2 if lora and half else 4
+    return shape.parameters * (stored if lora else 16) + references * shape.parameters * stored
+
+
+def needs_checkpointing(shape: Shape, tokens: int, free: int, lora: bool, half: bool) -> bool:
+    needed = activation_bytes(shape, tokens, True, half) + (0 if lora else 12 * shape.parameters)
+    return needed > 0.8 * free
+
+
+def speed(device: str, precision: str) -> tuple[float, str]:
+    """Floating-point operations a second in training, and what was found to say so."""
+    gpu = gpu_name() if device != "cpu" else ""
+    if gpu:
+        rate = next((rate for name, rate in GPUS.items() if name in gpu), min(GPUS.values()))
+        return rate * 1e12, gpu
+    half = precision == "bf16" or (precision == "auto" and machine.cpu_has_bf16())
+    gain = (4.0 if "amx_bf16" in machine.cpu_flags() else 2.0) if half and machine.cpu_has_bf16() else 1.0
+    return matmul_rate() * gain * 0.7, f"cpu {'bf16' if half else 'fp32'}, {machine.cores()} cores"
+
+
+def matmul_rate() -> float:
+    """Measured here and now: the fp32 rate of a product of the size a small model makes, in flops."""
+    import numpy as np
+
+    left, right = np.ones((1024, 576), np.float32), np.ones((576, 1536), np.float32)
+    left @ right
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.1:
+        left @ right
+        count += 1
+    return count * 2 * left.size * right.shape[1] / (time.perf_counter() - began)
+
+
+def gpu_name() -> str:
+    if not shutil.which("nvidia-smi"):
+        return ""
+    ask = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=10)
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""

@@ -1,0 +1,164 @@
+"""Everything around TRL's trainers that all recipes share: loading, arguments, records, checkpoints, the saved model."""
+
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from training.recipes import machine, rows, weights
+from training.recipes.chat import Chat
+from training.recipes.estimate import needs_checkpointing, shape_of
+from training.recipes.recorder import attach, newest_checkpoint
+from training.recipes.run import Run, numbers
+
+NEW_TOKENS = 96  # of a sample
+
+
+class Session:
+    """A run with its machine, tokenizer and rows: what a recipe needs before it makes its trainer."""
+
+    def __init__(self, run: Run, kind: str, too_long: str = "drop") -> None:
+        self.run, self.config = run, run.config
+        self.machine = machine.choose(run.device, self.config.precision)
+        self.chat = Chat(run.base_model)
+        self.train_rows, self.eval_rows = (
+            rows.keep(rows.load(run.dir / "dataset" / name, kind), self.chat, self.config.max_length, too_long)
+            for name in ("train.jsonl", "eval.jsonl")
+        )
+        if not self.train_rows.rows:
+            raise rows.BadData(no_rows(self.train_rows.dropped, self.config.max_length))
+        self.total = total_steps(self.config, len(self.train_rows.rows))
+        self.tokenizer = weights.load_tokenizer(run.base_model)
+
+    @property
+    def dtype(self) -> str:
+        """Weights that stay frozen may be bf16; weights that learn are fp32, computed with in bf16 where chosen."""
+        return "bfloat16" if self.config.lora and self.machine.precision == "bf16" else "float32"
+
+    def adapter(self, model: Any, task: str, **options: Any) -> Any | None:
+        """The LoRA to train, over every linear layer of the last `lora_layers` blocks; None: train all weights."""
+        if not self.config.lora:
+            return None
+        from peft import LoraConfig
+
+        depth, last = model.config.get_text_config().num_hidden_layers, self.config.lora_layers
+        only = list(range(depth - last, depth)) if 0 < last < depth else None
+        return LoraConfig(
+            r=self.config.lora_r, lora_alpha=self.config.lora_alpha, lora_dropout=0.0, bias="none",
+            task_type=task, target_modules=weights.linear_layers(model), layers_to_transform=only, **options,
+        )  # fmt: skip
+
+    def datasets(self) -> dict[str, Any]:
+        from datasets import Dataset, disable_progress_bars
+
+        disable_progress_bars()
+        held_out = Dataset.from_list(self.eval_rows.rows) if self.eval_rows.rows else None
+        return {"train_dataset": Dataset.from_list(self.train_rows.rows), "eval_dataset": held_out}
+
+    def arguments(self) -> dict[str, Any]:
+        """TRL's arguments for the machine found, with its traps set right."""
+        config, cpu = self.config, self.machine.device == "cpu"
+        return {
+            "output_dir": str(self.run.checkpoints / ".partial"),
+            "use_cpu": cpu, "bf16": self.machine.precision == "bf16", "dataloader_pin_memory": not cpu,
+            "gradient_checkpointing": self.gradient_checkpointing(), "report_to": "none", "disable_tqdm": True,
+            "learning_rate": config.learning_rate, "lr_scheduler_type": config.lr_scheduler_type,
+            "warmup_steps": round(config.warmup_ratio * self.total), "weight_decay": config.weight_decay,
+            "max_grad_norm": config.max_grad_norm, "max_steps": self.total, "seed": config.seed,
+            "per_device_train_batch_size": config.per_device_train_batch_size,
+            "per_device_eval_batch_size": self.eval_batch(),
+            "gradient_accumulation_steps": config.gradient_accumulation_steps,
+            "logging_steps": config.logging_steps, "logging_nan_inf_filter": False,
+            "eval_strategy": "steps" if config.eval_steps and self.eval_rows.rows else "no",
+            "eval_steps": config.eval_steps or None, "eval_on_start": False,
+            "save_strategy": "steps" if config.save_steps else "no", "save_steps": config.save_steps or 500,
+        }  # fmt: skip
+
+    def gradient_checkpointing(self) -> bool:
+        if self.config.gradient_checkpointing != "auto":
+            return self.config.gradient_checkpointing == "on"
+        tokens = max(self.train_rows.tokens) * self.config.per_device_train_batch_size
+        free, half = machine.available_memory(self.machine.device), self.machine.precision == "bf16"
+        return needs_checkpointing(shape_of(self.run.base_model), tokens, free, self.config.lora, half)
+
+    def eval_batch(self) -> int:
+        """Metrics are means over batches, so on few rows only equal batches give the mean over rows."""
+        count, wanted = len(self.eval_rows.rows), self.config.per_device_train_batch_size
+        if count > 64 * wanted:
+            return wanted
+        return max(size for size in range(1, wanted + 1) if count % size == 0 or size == 1)
+
+    def fit(self, trainer: Any, sample: Callable[[Any], Iterator[dict[str, Any]]]) -> None:
+        """Evaluate, train (from the newest checkpoint, if there is one), evaluate, save, and say how it went."""
+        recorder = attach(trainer, self.run, self.machine.label, self.machine.device, sample)
+        trainer.create_model_card = lambda *_, **__: None  # ours is written once, with the model
+        resume = newest_checkpoint(self.run)
+        if trainer.eval_dataset is not None and resume is None:
+            trainer.evaluate()
+        trainer.train(resume_from_checkpoint=resume)
+        stopped = trainer.state.global_step < self.total
+        if trainer.eval_dataset is not None and not stopped:
+            trainer.evaluate()
+        recorder.sample()
+        metrics = {name: value for name, value in recorder.values.items() if name != "epoch"} | self.counts()
+        weights.save(self, trainer, metrics)
+        trainer.accelerator.wait_for_everyone()
+        self.run.result(
+            "stopped" if stopped else "succeeded", step=trainer.state.global_step, total=self.total,
+            metrics=numbers(metrics), tokens=recorder.tokens, device=self.machine.label,
+            peak_memory=machine.peak_memory(self.machine.device),
+        )  # fmt: skip
+        if self.run.main and not stopped:
+            shutil.rmtree(self.run.checkpoints, ignore_errors=True)  # a finished training has nothing to resume
+
+    def counts(self) -> dict[str, int]:
+        """Rows that max_length left out or cut, as preflight foretold them."""
+        train, held_out = self.train_rows, self.eval_rows
+        counts = {"rows": len(train.rows), "dropped": train.dropped, "cut": train.cut}
+        return counts | {"eval_rows": len(held_out.rows), "eval_dropped": held_out.dropped, "eval_cut": held_out.cut}
+
+
+def total_steps(config: Any, count: int) -> int:
+    """Optimiser steps of the whole training on `count` rows, over all processes."""
+    if config.max_steps > 0:
+        return config.max_steps
+    batches = math.ceil(count / (config.per_device_train_batch_size * machine.world_size()))
+    return max(1, math.ceil(config.num_train_epochs * math.ceil(batches / config.gradient_accumulation_steps)))
+
+
+def no_rows(dropped: int, max_length: int) -> str:
+    if not dropped:
+        return "train.jsonl has no rows"
+    return f"all {dropped} rows of train.jsonl are longer than max_length {max_length}; raise it or shorten the rows"
+
+
+def completions(session: Session) -> Callable[[Any], Iterator[dict[str, Any]]]:
+    """Sample what the policy answers to the first held-out prompts, greedily, so that steps compare."""
+
+    def draw(trainer: Any) -> Iterator[dict[str, Any]]:
+        import torch
+
+        prompts = distinct_prompts(session)
+        model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), session.tokenizer
+        texts = [session.chat.text(prompt, add_generation_prompt=True) for prompt in prompts]
+        batch = tokenizer(texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt")
+        was_training = model.training
+        model.eval()
+        with torch.no_grad(), trainer.accelerator.autocast():
+            made = model.generate(**batch.to(model.device), max_new_tokens=NEW_TOKENS, do_sample=False, use_cache=True)
+        model.train(was_training)
+        for prompt, ids in zip(prompts, made[:, batch.input_ids.shape[1] :], strict=True):
+            text = tokenizer.decode(ids, skip_special_tokens=True)
+            yield {"prompt": prompt, "completion": text, "reward": None, "parts": {}}
+
+    return draw
+
+
+def distinct_prompts(session: Session) -> list[Any]:
+    found: list[Any] = []
+    for row in session.eval_rows.rows or session.train_rows.rows:
+        if row["prompt"] not in found:
+            found.append(row["prompt"])
+        if len(found) == session.config.samples:
+            break
+    return found

@@ -1,0 +1,128 @@
+"""Follows a trainer: curves, samples, stopping, and checkpoints that exist whole or not at all."""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from training.recipes import machine
+from training.recipes.run import Diverged, Run, Stop
+
+
+class Recorder:
+    """A TRL trainer's callback (see `attach`); every process has one, the main one writes."""
+
+    def __init__(self, trainer: Any, run: Run, label: str, device: str, sample: Callable) -> None:
+        import psutil
+
+        self.trainer, self.run, self.label, self.device, self.draw = trainer, run, label, device, sample
+        self.process, self.values = psutil.Process(), {}
+        self.tokens = self.tokens_before = self.first_step = 0
+        self.began = time.time()
+        self.mark = (self.began, 0, 0)  # when, at which step, after how many tokens the last line was written
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.first_step, self.began = state.global_step, time.time()
+        self.tokens = self.tokens_before = tokens_until(self.run, state.global_step) if state.global_step else 0
+        self.mark = (self.began, state.global_step, self.tokens)
+        if self.run.main:
+            print(f"training on {self.label} from step {state.global_step} to {state.max_steps}", flush=True)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if agree(self.trainer, Stop.asked):
+            Stop.asked = True
+            control.should_save = control.should_training_stop = control.should_log = True
+        every = self.run.config.sample_every
+        if every and state.global_step % every == 0 and state.global_step < state.max_steps:
+            self.sample()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        if "train_runtime" in logs:
+            return
+        noise = ("_runtime", "_per_second", "total_flos", "num_input_tokens_seen")
+        values = {k: v for k, v in logs.items() if isinstance(v, int | float) and not k.endswith(noise)}
+        if "loss" in values:
+            values |= self.pace(state, values) | machine.use(self.process, self.device)
+        self.values |= values
+        self.run.metrics(state.global_step, args.max_steps, self.eta(state), values)
+        if "loss" in values and not math.isfinite(values["loss"]):
+            raise Diverged(f"the loss was {values['loss']} at step {state.global_step}")
+
+    def pace(self, state: Any, values: dict[str, Any]) -> dict[str, float]:
+        now, (then, step, tokens) = time.time(), self.mark
+        self.tokens = self.tokens_before + int(values.get("num_tokens", 0))
+        self.mark = (now, state.global_step, self.tokens)
+        steps = max(1, state.global_step - step)
+        speed = {"tokens_per_second": (self.tokens - tokens) / (now - then), "seconds_per_step": (now - then) / steps}
+        return speed | {"num_tokens": self.tokens}
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.mark = (time.time(), *self.mark[1:])  # evaluating is not training time
+
+    def eta(self, state: Any) -> float | None:
+        done = state.global_step - self.first_step
+        return (time.time() - self.began) / done * (state.max_steps - state.global_step) if done > 0 else None
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The trainer wrote into `.partial`; only the rename makes it a checkpoint, and then older ones go."""
+        self.trainer.accelerator.wait_for_everyone()
+        if not self.run.main:
+            return
+        name = f"checkpoint-{state.global_step}"
+        shutil.rmtree(self.run.checkpoints / name, ignore_errors=True)
+        os.replace(self.run.checkpoints / ".partial" / name, self.run.checkpoints / name)
+        for old in sorted(self.run.checkpoints.glob("checkpoint-*"), key=step_of)[:-2]:
+            shutil.rmtree(old)
+
+    def sample(self) -> None:
+        if self.run.main and self.run.config.samples and self.run.config.sample_every:
+            for record in self.draw(self.trainer):
+                self.run.append("samples.jsonl", {"step": self.trainer.state.global_step} | record)
+        self.mark = (time.time(), *self.mark[1:])
+
+
+def attach(trainer: Any, run: Run, label: str, device: str, sample: Callable[[Any], Iterator[dict[str, Any]]]) -> Recorder:
+    """Make a Recorder a callback of the trainer, in place of the one that prints raw dictionaries."""
+    from transformers import PrinterCallback, TrainerCallback
+
+    recorder = type("RecorderCallback", (Recorder, TrainerCallback), {})(trainer, run, label, device, sample)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(recorder)
+    return recorder
+
+
+def agree(trainer: Any, flag: bool) -> bool:
+    """True on every process as soon as one says so; a signal reaches them at different steps."""
+    if trainer.accelerator.num_processes == 1:
+        return flag
+    import torch
+
+    return bool(trainer.accelerator.gather(torch.tensor([int(flag)], device=trainer.accelerator.device)).max())
+
+
+def newest_checkpoint(run: Run) -> str | None:
+    """The checkpoint to resume from. What lies in `.partial` was being written when the training died."""
+    if run.main:
+        shutil.rmtree(run.checkpoints / ".partial", ignore_errors=True)
+    found = sorted(run.checkpoints.glob("checkpoint-*"), key=step_of)
+    return str(found[-1]) if found else None
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def tokens_until(run: Run, step: int) -> int:
+    """Tokens seen up to `step`, as an earlier start of this run wrote them down."""
+    path, seen = run.dir / "metrics.jsonl", 0
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # torn by a kill
+        seen = record["values"].get("num_tokens", seen) if record["step"] <= step else seen
+    return seen

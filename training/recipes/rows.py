@@ -1,0 +1,112 @@
+"""Read a run's frozen rows and decide, by their tokens, which are trained on, which are cut and which are dropped."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.recipes.chat import Chat
+
+Row = dict[str, Any]
+
+
+class BadData(ValueError):
+    """Rows that cannot be trained on. The message names the file, the line and what is wrong."""
+
+
+@dataclass
+class Kept:
+    """The rows a training sees, and how many it does not see whole."""
+
+    rows: list[Row] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)  # of each kept row, both sides of a pair counted
+    dropped: int = 0  # longer than max_length, so left out
+    cut: int = 0  # the end of a completion is missing
+
+
+def load(path: Path, kind: str) -> list[Row]:
+    """Rows of `kind` "pairs" (prompt, chosen, rejected [, margin]) or "sft" (prompt, completion)."""
+    if not path.exists():
+        return []
+    return list(pairs(path) if kind == "pairs" else demonstrations(path))
+
+
+def lines(path: Path) -> Iterator[tuple[str, Row]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path.name} line {number}"
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise BadData(f"{where} is not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise BadData(f"{where} is not a JSON object")
+            yield where, row
+
+
+def pairs(path: Path) -> Iterator[Row]:
+    for where, row in lines(path):
+        pair = {side: messages(row, side, where) for side in ("prompt", "chosen", "rejected")}
+        if isinstance(row.get("margin"), int | float):
+            pair["margin"] = float(row["margin"])
+        yield pair
+
+
+def demonstrations(path: Path) -> Iterator[Row]:
+    """Rows to imitate: as given, each assistant turn of a chat, or the chosen side of pairs, each once."""
+    seen = set()
+    for where, row in lines(path):
+        for example in imitate(row, where):
+            key = json.dumps(example, sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                yield example
+
+
+def imitate(row: Row, where: str) -> Iterator[Row]:
+    if "messages" in row:
+        turns = messages(row, "messages", where)
+        for at, turn in enumerate(turns):
+            if turn["role"] == "assistant" and at:
+                yield {"prompt": turns[:at], "completion": [turn]}
+    else:
+        side = "completion" if "completion" in row else "chosen"
+        yield {"prompt": messages(row, "prompt", where), "completion": messages(row, side, where)}
+
+
+def messages(row: Row, side: str, where: str) -> list[Row]:
+    """Only role and content: a column that comes and goes would not survive the trip through Arrow."""
+    turns = row.get(side)
+    if not isinstance(turns, list) or not turns:
+        raise BadData(f"{where}: {side} must be a list of messages")
+    for turn in turns:
+        if not (isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)):
+            raise BadData(f"{where}: every message of {side} needs a role and a content, both text")
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+
+
+def lengths(row: Row, chat: Chat) -> dict[str, int]:
+    """Tokens of the prompt, and of the prompt with each side."""
+    found = {"prompt": len(chat.tokens(row["prompt"], add_generation_prompt=True))}
+    sides = [side for side in ("chosen", "rejected", "completion") if side in row]
+    return found | {side: len(chat.tokens(row["prompt"] + row[side])) for side in sides}
+
+
+def keep(rows: list[Row], chat: Chat, max_length: int, too_long: str = "drop") -> Kept:
+    """Apply max_length. `too_long` "drop" leaves a long row out; "cut" ends its completion at max_length.
+
+    A row whose prompt alone fills max_length is dropped either way: nothing to learn from would be left.
+    """
+    kept = Kept()
+    for row in rows:
+        size = lengths(row, chat)
+        sides = [count for side, count in size.items() if side != "prompt"]
+        over = max(sides) > max_length
+        if size["prompt"] >= max_length or (over and too_long == "drop"):
+            kept.dropped += 1
+            continue
+        kept.cut += over
+        kept.rows.append(row)
+        kept.tokens.append(sum(min(count, max_length) for count in sides))
+    return kept

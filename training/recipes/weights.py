@@ -1,0 +1,95 @@
+"""Load a base model for training; save what was trained as a folder anyone can load."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from training.recipes import card
+from training.recipes.config import BadConfig
+
+
+def load_tokenizer(model: str) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if tokenizer.eos_token is None:
+        raise BadConfig(f"the tokenizer of {model} has no end-of-text token; a model could never learn to stop")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_policy(model: str, dtype: str) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return load(AutoModelForCausalLM, model, dtype=dtype)
+
+
+def load_scorer(model: str, dtype: str, pad_token_id: int) -> Any:
+    """A causal model with a scalar head in place of its vocabulary. A new head starts at zero: every score is 0.0."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    from trl.trainer.reward_trainer import suppress_seqcls_warning
+
+    with suppress_seqcls_warning():
+        scorer, info = load(
+            AutoModelForSequenceClassification, model, dtype=dtype, num_labels=1, output_loading_info=True
+        )
+    if any(name.startswith("score") for name in info["missing_keys"]):
+        torch.nn.init.zeros_(scorer.score.weight)
+    scorer.config.get_text_config().pad_token_id = pad_token_id  # it scores the last token that is not padding
+    return scorer
+
+
+def load(kind: Any, model: str, **options: Any) -> Any:
+    import torch
+
+    options["dtype"] = getattr(torch, options["dtype"])
+    try:
+        return kind.from_pretrained(model, use_safetensors=True, attn_implementation="sdpa", **options)
+    except (OSError, ValueError) as error:
+        if "no space left" in str(error).lower():
+            raise
+        raise BadConfig(f"base_model {model} could not be loaded: {str(error).strip().splitlines()[0]}") from error
+
+
+def linear_layers(model: Any) -> list[str]:
+    """Names of the linear layers inside the transformer blocks; the head is not one of them."""
+    import torch
+
+    inside = (name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear) and ".layers." in name)
+    return sorted({name.rpartition(".")[2] for name in inside}) or "all-linear"
+
+
+def save(session: Any, trainer: Any, metrics: dict[str, Any]) -> None:
+    """Write model/ beside its place and rename it there: weights as safetensors, tokenizer, template, card."""
+    run = session.run
+    if not run.main:
+        return
+    partial, final = run.dir / "model.partial", run.dir / "model"
+    shutil.rmtree(partial, ignore_errors=True)
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    whole = merged(trained, run.base_model, partial / "adapter", session.tokenizer) if session.config.lora else trained
+    whole.to(dtype_of(session.config.save_precision)).save_pretrained(partial)
+    session.tokenizer.save_pretrained(partial)
+    (partial / "README.md").write_text(card.write(run, session.machine.label, metrics), encoding="utf-8")
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(partial, final)
+
+
+def merged(trained: Any, base_model: str, folder: Path, tokenizer: Any) -> Any:
+    """The base model, read again in fp32, with the adapter added in: in bf16 a small update would be rounded away."""
+    from peft import PeftModel, TaskType
+
+    trained.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    scores = trained.peft_config["default"].task_type == TaskType.SEQ_CLS
+    base = load_scorer(base_model, "float32", tokenizer.pad_token_id) if scores else load_policy(base_model, "float32")
+    return PeftModel.from_pretrained(base, folder).merge_and_unload()
+
+
+def dtype_of(precision: str) -> Any:
+    import torch
+
+    return torch.bfloat16 if precision == "bf16" else torch.float32
