@@ -54,12 +54,14 @@ class Curve:
     def __init__(self, width: int = 1, filled: int = 0, buckets: list | None = None):
         self.width, self.filled = width, filled  # points in a bucket, points in the last one
         self.buckets = buckets if buckets is not None else []  # [lowest, highest], each [step, time, value]
+        self.step = max(point[0] for point in self.buckets[-1]) if self.buckets else -1
 
     def add(self, step: int, time: float, value: float) -> None:
         """Append a point; a step that comes again (a resumed run) replaces what came from there on."""
         point = [step, time, value]
-        if self.buckets and step <= max(self.buckets[-1][0][0], self.buckets[-1][1][0]):
+        if step <= self.step:
             self.rewind(step)
+        self.step = step
         if not self.buckets or self.filled >= self.width:
             if len(self.buckets) >= BUCKETS:
                 self.merge()
@@ -92,7 +94,7 @@ class Curve:
 
     def columns(self) -> dict[str, list]:
         steps, times, values = zip(*self.points(), strict=True) if self.buckets else ((), (), ())
-        return {"steps": list(steps), "times": list(times), "values": list(values)}
+        return {"steps": list(steps), "times": list(times), "values": [rounded(value) for value in values]}
 
     def as_json(self) -> list:
         return [self.width, self.filled, self.buckets]
@@ -114,7 +116,7 @@ def extend(curves: dict[str, Curve], rows: Iterable[tuple[int, float, dict[str, 
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 if name not in curves:
                     curves[name] = Curve()
-                curves[name].add(step, time, rounded(value))
+                curves[name].add(step, time, value)
 
 
 def panels(names: Iterable[str]) -> list[dict[str, Any]]:
