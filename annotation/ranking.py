@@ -1,0 +1,131 @@
+"""Hand out prompts and take rankings: next, submit, skip, draft. What the page, the API and tests all call."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+
+from annotation import leases
+from annotation.models import Completion, Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
+from annotation.progress import tally
+from annotation.ranks import FLAGS, Invalid, checked, key_of, letter, sketched
+
+
+class TooLate(Exception):
+    """Others have given all the labels wanted; what was sent is kept as a draft."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    ranking: Ranking
+    again: bool  # this had been submitted before; nothing changed
+
+
+def next_prompt(project: Project, labeler, besides: Collection[int] = ()) -> dict[str, Any] | None:
+    """The prompt to rank next as plain data, reserved for `labeler`; None when there is none (see `standstill`)."""
+    lease = leases.reserve(project, labeler, besides)
+    if lease is None:
+        return None
+    draft = Draft.objects.filter(prompt_id=lease.prompt_id, labeler=labeler).first()
+    prompt = lease.prompt
+    return {
+        "key": str(lease.key),
+        "expires": lease.expires,
+        "prompt": {
+            "id": prompt.pk,
+            "messages": prompt.messages,
+            "criterion": prompt.criterion.name if prompt.criterion_id else "",
+            "criterion_description": prompt.criterion.description if prompt.criterion_id else "",
+        },
+        "completions": [described(c, n, project.blind) for n, c in enumerate(lease.completions)],
+        "draft": draft.data if draft else None,
+    }
+
+
+def described(completion: Completion, index: int, blind: bool) -> dict[str, Any]:
+    source = {} if blind else {"source": completion.source}
+    return {"id": completion.pk, "letter": letter(index), "text": completion.text} | source
+
+
+def submit_ranking(
+    prompt: Prompt, labeler, said: Mapping[str, Any], key: UUID | str | None = None, source: str = "page"
+) -> Submitted:
+    """Store what she says of the prompt, once for each key; see `ranks.checked` for `said`.
+
+    Raises ranks.Invalid, or TooLate when others gave the last label after her lease had expired.
+    """
+    key = key_of(key)
+    lease = Lease.objects.filter(prompt=prompt, labeler=labeler).first()
+    shown = shown_order(prompt, lease.shown if lease else said.get("shown"))
+    clean = checked(said, shown, prompt.project.allow_ties)
+    try:
+        with transaction.atomic():
+            ranking = record(prompt, labeler, clean, key, shown, source)
+    except IntegrityError:  # the same submit came twice at once; the database let one in
+        ranking = None
+    if ranking:
+        return Submitted(ranking, again=False)
+    first = Ranking.objects.filter(Q(key=key) | Q(prompt=prompt), labeler=labeler).first()
+    if first:
+        return Submitted(first, again=True)
+    save_draft(prompt, labeler, said)
+    raise TooLate("Others have meanwhile given every label wanted here. Yours is kept as a draft.")
+
+
+def shown_order(prompt: Prompt, claimed: Any) -> list[int]:
+    """The prompt's completions in the order they were shown, when that is known."""
+    own = list(prompt.completions.values_list("pk", flat=True))
+    place = {str(pk): index for index, pk in enumerate(claimed if isinstance(claimed, list) else [])}
+    return sorted(own, key=lambda pk: place[str(pk)]) if place.keys() == {str(pk) for pk in own} else own
+
+
+def record(prompt: Prompt, labeler, clean: dict, key: UUID, shown: list[int], source: str) -> Ranking | None:
+    """Turn the slot into a label; None when she has no slot and none is open, or she has ranked it already."""
+    if not take_slot(prompt, labeler):
+        return None
+    fields = {name: clean[name] for name in ("seconds", "comment", *FLAGS)}
+    ranking = Ranking.objects.create(prompt=prompt, labeler=labeler, key=key, source=source, **fields)
+    ranks, ratings = clean["ranks"], clean["ratings"]
+    RankedCompletion.objects.bulk_create(
+        RankedCompletion(ranking=ranking, completion_id=pk, rank=ranks[pk], rating=ratings.get(pk), shown=place)
+        for place, pk in enumerate(shown, 1)
+    )
+    Draft.objects.filter(prompt=prompt, labeler=labeler).delete()
+    tally(prompt.project_id, labeler, labels=1, seconds=clean["seconds"])
+    return ranking
+
+
+def take_slot(prompt: Prompt, labeler) -> bool:
+    """Spend her lease, or an open slot when it has expired. The row counts are the locks."""
+    row = Prompt.objects.filter(pk=prompt.pk)
+    given = F("labels_given") + 1
+    if Lease.objects.filter(prompt=prompt, labeler=labeler).delete()[0]:
+        return bool(row.update(labels_given=given))
+    if Ranking.objects.filter(prompt=prompt, labeler=labeler).exists():
+        return False
+    return bool(row.filter(open_slots__gt=0).update(labels_given=given, open_slots=F("open_slots") - 1))
+
+
+def skip(prompt: Prompt, labeler, reason: str, comment: str = "") -> Skip:
+    """Pass on a prompt and give its slot back; she is not shown it again, and can undo."""
+    if reason not in dict(Skip.REASONS):
+        raise Invalid({"reason": "Choose why you skip: " + ", ".join(dict(Skip.REASONS)) + "."})
+    with transaction.atomic():
+        leases.release(prompt, labeler)
+        comment = comment.replace("\0", "").strip()
+        row, new = Skip.objects.get_or_create(
+            prompt=prompt, labeler=labeler, defaults={"reason": reason, "comment": comment}
+        )
+        if new:
+            tally(prompt.project_id, labeler, skips=1)
+    return row
+
+
+def save_draft(prompt: Prompt, labeler, said: Mapping[str, Any]) -> Draft:
+    """Keep an unfinished ranking, and what she holds reserved."""
+    known = prompt.completions.values_list("pk", flat=True)
+    leases.renew(prompt.project, labeler)
+    return Draft.objects.update_or_create(prompt=prompt, labeler=labeler, defaults={"data": sketched(said, known)})[0]
