@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from studio import account, home
+from studio import account, home, openai_api
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
+    path("v1/models", openai_api.models),
+    path("v1/chat/completions", openai_api.chat_completions),
+    path("v1/score", openai_api.score),
     path("", include("annotation.urls")),
     path("", include("training.urls")),
 ]
