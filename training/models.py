@@ -272,6 +272,11 @@ class Comparison(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("comparison", args=[self.pk])
 
+    @property
+    def message(self) -> str:
+        """The last message: what lists show."""
+        return self.messages[-1]["content"] if self.messages else ""
+
 
 class Answer(models.Model):
     """What one model said in a comparison; `column` is its place on the page."""

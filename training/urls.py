@@ -14,4 +14,10 @@ urlpatterns = [
     path("models/<slug:slug>/", models.model, name="model"),
     path("compare/", compare.compare, name="compare"),
     path("compare/<int:pk>/", compare.comparison, name="comparison"),
+    path("compare/<int:pk>/answers/<int:column>/", compare.comparison_answer, name="comparison_answer"),
+    path("compare/<int:pk>/run/", compare.comparison_run, name="comparison_run"),
+    path("compare/<int:pk>/vote/", compare.comparison_vote, name="comparison_vote"),
+    path("compare/<int:pk>/take-back/", compare.comparison_take_back, name="comparison_take_back"),
+    path("compare/<int:pk>/next/", compare.comparison_next, name="comparison_next"),
+    path("compare/<int:pk>/retry/", compare.comparison_retry, name="comparison_retry"),
 ]

@@ -1,0 +1,92 @@
+// Stream every answer into its column, stop and retry them, and vote with one key.
+import { csrfToken, drawMath, toast } from "./studio.js";
+
+const page = document.getElementById("comparison");
+const running = new Map(); // column → AbortController
+
+async function* lines(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    const parts = (rest + (value ?? "")).split("\n");
+    rest = done ? "" : parts.pop();
+    for (const part of parts) if (part) yield JSON.parse(part);
+    if (done) return;
+  }
+}
+
+async function ask(column, again = false) {
+  const text = column.querySelector(".text");
+  const stop = column.querySelector(".stop");
+  const retry = column.querySelector(".again");
+  const control = new AbortController();
+  running.set(column, control);
+  text.replaceChildren();
+  text.classList.add("streaming");
+  text.setAttribute("aria-busy", "true");
+  column.querySelector(".error-text").hidden = true;
+  stop.hidden = false;
+  retry.hidden = true;
+  try {
+    const body = new URLSearchParams(again ? { again: "1" } : {});
+    const response = await fetch(column.dataset.url, { method: "POST", body, headers: { "X-CSRFToken": csrfToken() }, signal: control.signal });
+    if (!response.ok) throw new Error(`the studio answered ${response.status}`);
+    for await (const event of lines(response)) show(column, event);
+  } catch (error) {
+    if (error.name !== "AbortError") fail(column, `The answer broke off (${error.message}). Retry it.`);
+  } finally {
+    running.delete(column);
+    text.classList.remove("streaming");
+    text.setAttribute("aria-busy", "false");
+    stop.hidden = true;
+    retry.hidden = false;
+    ready();
+  }
+}
+
+function show(column, event) {
+  const text = column.querySelector(".text");
+  if (event.text) text.append(event.text);
+  if (event.done) {
+    text.classList.remove("streaming");
+    text.innerHTML = event.html; // rendered and cleaned by the server
+    drawMath(text);
+    const ends = { length: " · cut at max_tokens", stopped: " · stopped" };
+    const count = event.tokens ? `${event.tokens} tokens · ` : "";
+    column.querySelector(".facts").textContent = `${count}${event.seconds.toFixed(1)} s${ends[event.finish_reason] ?? ""}`;
+    if (event.error) fail(column, event.error);
+  }
+  const chip = column.querySelector(".score");
+  if (chip && "score" in event && event.score !== null) chip.textContent = event.score.toFixed(2);
+  if (chip && event.why) { chip.textContent = "no score"; chip.title = event.why; }
+}
+
+function fail(column, message) {
+  const place = column.querySelector(".error-text");
+  place.textContent = message;
+  place.hidden = false;
+}
+
+function ready() {
+  const waits = running.size > 0;
+  for (const button of document.querySelectorAll("#vote button")) button.disabled = waits;
+}
+
+for (const column of page.querySelectorAll(".answer")) {
+  column.querySelector(".stop")?.addEventListener("click", () => running.get(column)?.abort());
+  column.querySelector(".again")?.addEventListener("click", () => ask(column, true));
+  if (!("answered" in column.dataset)) ask(column);
+}
+ready();
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=radio]), textarea, select")) return;
+  if (event.key === "n") { event.preventDefault(); document.querySelector('.page-head a.button')?.click(); }
+  if ("voted" in page.dataset) return;
+  const choice = { 0: "tie", x: "bad" }[event.key] ?? (Number(event.key) <= Number(page.dataset.count) ? "ABCD"[Number(event.key) - 1] : null);
+  const button = choice && document.querySelector(`#vote button[value="${choice}"]`);
+  if (!button) return;
+  if (button.disabled) toast("The answers are still coming. Stop them, or wait a moment.");
+  else button.click();
+});
