@@ -113,6 +113,7 @@ class TrainingJob(models.Model):
     log = models.TextField(blank=True)  # the last 64 KiB
     created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
     created = models.DateTimeField(auto_now_add=True)
+    sent = models.DateTimeField(null=True)  # when its last message went to the broker
     started = models.DateTimeField(null=True)
     heartbeat = models.DateTimeField(null=True)
     finished = models.DateTimeField(null=True)
@@ -123,6 +124,13 @@ class TrainingJob(models.Model):
 
     class Meta:
         ordering = ["-created"]
+        constraints = [  # the database itself refuses a second training on one device
+            models.UniqueConstraint(
+                fields=["host"],
+                condition=Q(status__in=["running", "stopping"]) & ~Q(host=""),
+                name="one_job_a_place",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

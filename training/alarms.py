@@ -1,0 +1,99 @@
+"""Watch a training's metrics for the ways it goes wrong. Plain numbers in, alarms with advice out."""
+
+from collections import deque
+from itertools import pairwise
+from math import sqrt
+from statistics import fmean, variance
+from typing import Any
+
+WINDOW = 10  # points compared with as many others
+CHANCE_AFTER = 40  # points seen before "stuck at chance" may be said
+ADVICE = {
+    "nan": "Resume will not help: launch again with learning_rate a tenth as high, more warm-up, or precision fp32.",
+    "logps_falling": "The model unlearns both sides. Lower learning_rate, raise beta, add a share of SFT loss "
+    "(rpo_alpha), or train SFT on the chosen side first.",
+    "chance": "It does not learn to tell the sides apart. Raise learning_rate, check the labels' agreement and the "
+    "pairs' contradictions on the dataset page, or train longer.",
+    "diverging": "Stop it and launch again with a lower learning_rate, more warm-up, or a smaller max_grad_norm.",
+}
+ACCURACY = ("rewards/accuracies", "accuracy")
+
+
+class Watch:
+    """Feed it every log line in order; it returns each kind of alarm at most once, with the step it was seen at."""
+
+    def __init__(self, raised: set[str] | None = None):
+        self.raised = set(raised or ())
+        self.first: dict[str, list[float]] = {}
+        self.last: dict[str, deque[float]] = {}
+        self.seen: dict[str, int] = {}
+        self.lowest_loss: float | None = None
+
+    def feed(self, step: int, values: dict[str, Any]) -> list[dict]:
+        found = [("nan", message)] if (message := broken(values)) else []
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self.remember(name, float(value))
+        checks = {"logps_falling": self.falling, "chance": self.at_chance, "diverging": self.diverging}
+        found += [(kind, message) for kind, check in checks.items() if (message := check(values))]
+        return [self.alarm(kind, step, message) for kind, message in found if kind not in self.raised]
+
+    def alarm(self, kind: str, step: int, message: str) -> dict:
+        self.raised.add(kind)
+        return {"kind": kind, "step": step, "message": message, "advice": ADVICE[kind]}
+
+    def remember(self, name: str, value: float) -> None:
+        first = self.first.setdefault(name, [])
+        if len(first) < WINDOW:
+            first.append(value)
+        self.last.setdefault(name, deque(maxlen=2 * WINDOW)).append(value)
+        self.seen[name] = self.seen.get(name, 0) + 1
+
+    def recent(self, name: str, count: int = WINDOW) -> list[float]:
+        return list(self.last.get(name, ()))[-count:]
+
+    def falling(self, values: dict[str, Any]) -> str:
+        """Both log-probabilities lie clearly under where they began: beyond the noise, and by more than 2 nats."""
+        drops = [self.drop(f"logps/{side}") for side in ("chosen", "rejected")]
+        if "logps/chosen" not in values or not all(drops):
+            return ""
+        return f"The log-probabilities of both sides fell: chosen by {drops[0]:.1f}, rejected by {drops[1]:.1f} nats."
+
+    def drop(self, name: str) -> float:
+        if self.seen.get(name, 0) < 2 * WINDOW:
+            return 0.0
+        first, last = self.first[name], self.recent(name)
+        fell = fmean(first) - fmean(last)
+        noise = sqrt((variance(first) + variance(last)) / WINDOW)
+        return fell if fell > max(2.0, 3 * noise) else 0.0
+
+    def at_chance(self, values: dict[str, Any]) -> str:
+        name = next((name for name in ACCURACY if name in values), None)
+        if name is None or self.seen[name] < CHANCE_AFTER:
+            return ""
+        share = fmean(self.recent(name, 2 * WINDOW))
+        return f"After {self.seen[name]} log lines the accuracy is {share:.2f}: chance is 0.50." if share < 0.54 else ""
+
+    def diverging(self, values: dict[str, Any]) -> str:
+        if "loss" not in values or self.seen.get("loss", 0) < WINDOW:
+            return ""
+        now = fmean(self.recent("loss"))
+        self.lowest_loss = min(now, now if self.lowest_loss is None else self.lowest_loss)
+        if now <= self.lowest_loss + max(0.5 * abs(self.lowest_loss), 0.3) or not rising(self.recent("loss")):
+            return ""
+        return f"The loss rose from {self.lowest_loss:.3g} to {now:.3g} (means of {WINDOW} log lines)."
+
+
+def broken(values: dict[str, Any]) -> str:
+    names = [name for name in ("loss", "eval_loss") if values.get(name) in ("NaN", "Infinity", "-Infinity")]
+    return f"{names[0]} is {values[names[0]]}, not a number any more." if names else ""
+
+
+def rising(values: list[float]) -> bool:
+    """More steps up than down, so that a spike on its way back is no alarm.
+
+    >>> rising([1, 2, 3]), rising([9, 2, 1])
+    (True, False)
+    """
+    ups = sum(1 if b > a else -1 for a, b in pairwise(values))
+    return ups >= 0
