@@ -199,7 +199,16 @@ async def started(request: Request, asked: ChatRequest) -> AsyncIterator[tuple[J
     async with shelf.borrow(asked.model) as lane:
         prompt, max_tokens = await asyncio.to_thread(prepare, lane.model, asked, shelf.options)
         inbox: asyncio.Queue = asyncio.Queue()
-        job = Job(prompt, asked.sampling, asked.n, max_tokens, asked.stop, asked.top_logprobs, into(inbox))
+        job = Job(
+            prompt=prompt,
+            sampling=asked.sampling,
+            n=asked.n,
+            max_tokens=max_tokens,
+            stop=asked.stop,
+            top_logprobs=asked.top_logprobs,
+            ignore_eos=asked.ignore_eos,
+            emit=into(inbox),
+        )
         shelf.engine.submit(lane, job)
         try:
             yield job, pieces_from(inbox, asked.n)

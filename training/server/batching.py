@@ -35,6 +35,7 @@ class Job:
     max_tokens: int
     stop: Sequence[str]
     top_logprobs: int | None
+    ignore_eos: bool
     emit: Callable[[Piece | Exception], None]
     cancelled: bool = False
     completion_tokens: int = 0
@@ -47,7 +48,8 @@ class Row:
     """One completion in the making."""
 
     def __init__(self, job: Job, index: int, model: Any):
-        self.job, self.index, self.eos = job, index, model.eos
+        self.job, self.index = job, index
+        self.eos = frozenset() if job.ignore_eos else model.eos
         self.text = TextStream(model.tokenizer, job.stop)
         self.generator = make_generator(job.sampling.seed, index, model.device)
         self.last, self.count, self.finished = -1, 0, False

@@ -145,6 +145,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.lanes: set[Lane] = set()
+        self.turns = 0
         self.lock, self.wake, self.stopping = threading.Lock(), threading.Event(), False
         self.thread = threading.Thread(target=self.run, name="engine", daemon=True)
 
@@ -168,6 +169,7 @@ class Engine:
             while not self.stopping:
                 for lane in self.busy_lanes():
                     lane.turn()
+                    self.turns += 1
                 self.wake.wait()
 
     def stop(self) -> None:

@@ -43,6 +43,7 @@ class ChatRequest:
     include_usage: bool = False
     top_logprobs: int | None = None  # None: no log-probs; 0: of the chosen tokens only
     continue_final_message: bool = False
+    ignore_eos: bool = False
 
 
 def read_chat(body: Any) -> ChatRequest:
@@ -70,6 +71,7 @@ def read_chat(body: Any) -> ChatRequest:
         include_usage=read_flag(options, "include_usage"),
         top_logprobs=read_top_logprobs(body),
         continue_final_message=read_flag(body, "continue_final_message"),
+        ignore_eos=read_flag(body, "ignore_eos"),
     )
 
 
