@@ -1,0 +1,124 @@
+"""Have a model answer a project's prompts that lack completions: a background job that can be stopped and resumed."""
+
+import asyncio
+from datetime import timedelta
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.db.models import Count, F, Q, QuerySet
+from django.utils import timezone
+
+from annotation.models import Completion, Project, Prompt, fingerprint
+from training import serving, wake
+from training.models import CompletionRun, Generation, ModelVersion
+
+AT_ONCE = 8  # prompts asked for together: the model server batches what waits
+SILENT = timedelta(seconds=60)
+STORED = ("temperature", "top_p", "max_tokens", "seed", "system")
+
+
+class NothingToDo(ValueError):
+    """Every prompt has its completions."""
+
+
+def lacking(project: Project, per_prompt: int) -> QuerySet[Prompt]:
+    """Prompts nobody has ranked or holds, with fewer than `per_prompt` completions."""
+    untouched = project.prompts.filter(labels_given=0, leases=None).exclude(origin="comparison")
+    return untouched.annotate(have=Count("completions")).filter(have__lt=per_prompt).order_by("pk")
+
+
+def queue_run(project: Project, model: ModelVersion, per_prompt: int, sampling: dict, user) -> CompletionRun:
+    """Note a run and wake a worker. Raises NothingToDo."""
+    total = lacking(project, per_prompt).count()
+    if not total:
+        raise NothingToDo(f"Every prompt of {project} has {per_prompt} completions or a ranking already.")
+    known = {key: value for key, value in sampling.items() if key in STORED and value not in (None, "")}
+    made = CompletionRun.objects.create(
+        project=project, model=model, per_prompt=per_prompt, sampling=known, total=total, created_by=user
+    )
+    wake.on_commit("training.tasks.complete", made.pk)
+    return made
+
+
+def wake_lost() -> int:
+    """Send runs again whose message or worker was lost."""
+    since = timezone.now() - SILENT
+    unheard = Q(heartbeat__lt=since) | Q(heartbeat=None, created__lt=since)
+    lost = list(CompletionRun.objects.filter(unheard, status__in=["queued", "running"]))
+    return sum(wake.send("training.tasks.complete", run.pk) for run in lost)
+
+
+def claim(run: CompletionRun) -> bool:
+    """One worker at a time: the row count is the lock, and a silent one may be taken over."""
+    now = timezone.now()
+    free = Q(status="queued") | Q(status="running", heartbeat__lt=now - SILENT)
+    return bool(
+        CompletionRun.objects.filter(free, pk=run.pk).update(status="running", heartbeat=now, started=now, done=0)
+    )
+
+
+def run_completions(run: CompletionRun) -> None:
+    """What a worker does: prompt after prompt until none lacks completions. A second call goes on where it stopped."""
+    if not claim(run):
+        return
+    CompletionRun.objects.filter(pk=run.pk).update(total=lacking(run.project, run.per_prompt).count())
+    status, message = "succeeded", ""
+    try:
+        poor = asyncio.run(answer_all(run))
+        if CompletionRun.objects.filter(pk=run.pk, cancel=True).exists():
+            status = "cancelled"
+        elif poor:
+            message = f"{poor} prompts got fewer than two different answers: raise the temperature and run again."
+    except serving.ServingError as error:
+        status, message = "failed", f"{error} What was answered is kept; start it again to go on."
+    CompletionRun.objects.filter(pk=run.pk).update(status=status, message=message, finished=timezone.now())
+
+
+async def answer_all(run: CompletionRun) -> int:
+    """Answer in groups of AT_ONCE; return how many prompts still have fewer than two different completions."""
+    after, poor = 0, 0
+    while group := await sync_to_async(next_group)(run, after):
+        answers = await asyncio.gather(*(ask(run, prompt) for prompt in group))
+        poor += await sync_to_async(keep)(run, group, answers)
+        after = group[-1].pk
+    return poor
+
+
+def next_group(run: CompletionRun, after: int) -> list[Prompt]:
+    going = CompletionRun.objects.filter(pk=run.pk, status="running", cancel=False).exists()
+    return list(lacking(run.project, run.per_prompt).filter(pk__gt=after)[:AT_ONCE]) if going else []
+
+
+async def ask(run: CompletionRun, prompt: Prompt) -> list[str]:
+    """As many texts as the prompt lacks."""
+    sampling = dict(run.sampling)
+    system = sampling.pop("system", "")
+    messages = [{"role": "system", "content": system}, *prompt.messages] if system else prompt.messages
+    choices = await serving.chat(run.model, messages, n=run.per_prompt - prompt.have, **sampling)
+    return [choice["text"].strip() for choice in choices]
+
+
+@transaction.atomic
+def keep(run: CompletionRun, group: list[Prompt], answers: list[list[str]]) -> int:
+    """Store a group's answers and open its prompts for ranking."""
+    poor = 0
+    for prompt, texts in zip(group, answers, strict=True):
+        for text in filter(None, texts):
+            completion, new = Completion.objects.get_or_create(
+                prompt=prompt, fingerprint=fingerprint(text), defaults={"text": text, "source": str(run.model)}
+            )
+            if new:
+                Generation.objects.create(completion=completion, model=run.model, run=run, sampling=run.sampling)
+        enough = prompt.completions.count() > 1
+        poor += not enough
+        if enough:
+            Prompt.objects.filter(pk=prompt.pk, labels_given=0, leases=None).update(open_slots=F("labels_wanted"))
+    CompletionRun.objects.filter(pk=run.pk).update(done=F("done") + len(group), heartbeat=timezone.now())
+    return poor
+
+
+def cancel(run: CompletionRun) -> None:
+    """Stop after the group under way; a queued one ends at once. What was answered stays."""
+    rows = CompletionRun.objects.filter(pk=run.pk)
+    rows.filter(status="queued").update(status="cancelled", finished=timezone.now())
+    rows.filter(status="running").update(cancel=True)
