@@ -1,0 +1,253 @@
+"""Freeze a project's rankings into a dataset: immutable rows, split by prompt, with a fingerprint and a report."""
+
+import hashlib
+import shutil
+import uuid
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Max, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.text import slugify
+
+from annotation.conversion import DISAGREEMENT, settle
+from annotation.models import Dataset, Project, RankedCompletion
+from annotation.pairs import chosen_rankings, lines, prompts_with_pairs
+from annotation.report import Report
+from annotation.store import store
+
+DEFAULTS = {
+    "eval_share": 0.1,
+    "seed": 42,
+    "margin": False,
+    "disagreement": "keep",
+    "keep_unsure": True,
+    "keep_bad": False,
+    "labelers": [],
+    "sources": [],
+    "criteria": [],
+}
+TOO_SMALL = (
+    "A dataset needs pairs from at least 2 prompts, one to train on and one to evaluate on; here {there}. "
+    "Rank more prompts, or widen the filters."
+)
+SILENT = timedelta(seconds=30)
+
+
+class CannotFreeze(ValueError):
+    """These labels and options make no dataset; the text says what is needed."""
+
+
+def freeze(
+    project: Project, name: str, options: dict[str, Any] | None = None, user: Any = None, background: bool = True
+) -> Dataset:
+    """The dataset of these labels: the one there is already when nothing has changed, else a new one being written.
+
+    `dataset.again` says which. With background=False it is written here and now.
+    """
+    options = checked(options or {})
+    rankings = chosen_rankings(project, options)
+    options |= state_of(rankings)
+    prompts = rankings.values("prompt").distinct().count()
+    if prompts < 2:
+        raise CannotFreeze(TOO_SMALL.format(there="is 1 ranked prompt" if prompts else "are no ranked prompts"))
+    if twin := next((d for d in project.datasets.exclude(status="failed") if d.options == options), None):
+        twin.again = True
+        return twin
+    dataset = create(project, name.strip() or project.name, options, user)
+    if not background:
+        write(dataset)
+        return final(dataset)
+    wake(dataset)
+    dataset.again = False
+    return dataset
+
+
+def checked(options: dict[str, Any]) -> dict[str, Any]:
+    if unknown := options.keys() - DEFAULTS.keys():
+        raise CannotFreeze(f"Unknown option {sorted(unknown)[0]!r}; known are {', '.join(DEFAULTS)}.")
+    options = DEFAULTS | options
+    if not 0.01 <= options["eval_share"] <= 0.5:
+        raise CannotFreeze("The share kept for evaluation should be between 1 % and 50 %.")
+    if options["disagreement"] not in DISAGREEMENT:
+        raise CannotFreeze(f"disagreement should be one of {', '.join(DISAGREEMENT)}.")
+    return {**options, **{name: sorted(options[name]) for name in ("labelers", "sources", "criteria")}}
+
+
+def state_of(rankings: Any) -> dict[str, int]:
+    """The last ranking, and a checksum of all that is said: equal for equal labels, from one query."""
+    found = rankings.aggregate(until=Coalesce(Max("pk"), 0), rankings=Count("pk"))
+    said = (F("completion_id") * 31 + F("rank")) * (F("ranking_id") % 1_000_003 + 7) + Coalesce(F("rating"), 0) * 997
+    ranked = RankedCompletion.objects.filter(ranking__in=rankings.order_by().values("pk")).order_by()
+    total = ranked.aggregate(sum=Coalesce(Sum(said % 1_000_000_007), 0))["sum"]
+    return {**found, "labels": int(total)}
+
+
+def create(project: Project, name: str, options: dict, user: Any) -> Dataset:
+    stem = slugify(name)[:80] or "dataset"
+    taken = set(Dataset.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+    for number in range(1, len(taken) + 10):
+        slug = stem if number == 1 else f"{stem}-{number}"
+        if slug in taken:
+            continue
+        try:
+            with transaction.atomic():
+                fields = {"name": name[:120], "slug": slug, "options": options, "created_by": user}
+                return Dataset.objects.create(project=project, **fields)
+        except IntegrityError:  # somebody took the name a moment ago
+            continue
+    raise CannotFreeze(f"There are too many datasets called {name}; choose another name.")
+
+
+def wake(dataset: Dataset) -> None:
+    from annotation.tasks import freeze_dataset
+
+    transaction.on_commit(partial(freeze_dataset.delay, dataset.pk), robust=True)
+
+
+def wake_lost() -> int:
+    """Send freezes again whose message or worker was lost; a second writer of the same dataset changes nothing."""
+    lost = [d for d in Dataset.objects.filter(status="freezing") if timezone.now() - heard_of(d) > SILENT]
+    for dataset in lost:
+        beat(dataset, dataset.done)
+        wake(dataset)
+    return len(lost)
+
+
+def heard_of(dataset: Dataset) -> Any:
+    beat = dataset.report.get("beat")
+    return timezone.datetime.fromisoformat(beat) if beat else dataset.created
+
+
+def beat(dataset: Dataset, done: int) -> None:
+    dataset.done, dataset.report = done, {"beat": timezone.now().isoformat()}
+    Dataset.objects.filter(pk=dataset.pk, status="freezing").update(
+        done=dataset.done, total=dataset.total, report=dataset.report
+    )
+
+
+def final(dataset: Dataset) -> Dataset:
+    """The dataset as written, or the older one its rows turned out to equal."""
+    dataset.refresh_from_db()
+    if older := dataset.options.get("same_as"):
+        dataset.delete()
+        dataset = Dataset.objects.get(slug=older)
+    dataset.again = bool(older)
+    if dataset.status == "failed":
+        raise CannotFreeze(dataset.message)
+    return dataset
+
+
+def write(dataset: Dataset) -> None:
+    """Write the rows, then publish them all at once; a failure leaves a dataset that says why, and no files."""
+    if dataset.status != "freezing":
+        return
+    folder = store().work(f"{dataset.folder}.{uuid.uuid4().hex}.partial")
+    folder.mkdir()
+    try:
+        publish(dataset, folder, write_rows(dataset, folder))
+    except (CannotFreeze, OSError) as error:
+        text = f"The rows cannot be written: {error.strerror or error}." if isinstance(error, OSError) else str(error)
+        Dataset.objects.filter(pk=dataset.pk, status="freezing").update(status="failed", message=text, report={})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_rows(dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """train.jsonl and eval.jsonl with the report; when one split stays empty, once more with a prompt moved over."""
+    written = Split(dataset, folder).run()
+    if not written["train"] or not written["eval"]:
+        if written["report"]["prompts"] < 2:
+            there = "is 1 prompt with a pair" if written["report"]["prompts"] else "is no pair: every ranking is a tie"
+            raise CannotFreeze(TOO_SMALL.format(there=there))
+        written = Split(dataset, folder, moved=written["nearest"]).run()
+    return written
+
+
+class Split:
+    """One pass over the labels that deals prompts to train or eval by a hash of prompt and seed."""
+
+    def __init__(self, dataset: Dataset, folder: Path, moved: str = ""):
+        self.dataset, self.folder, self.moved = dataset, folder, moved
+        self.rows = {"train": 0, "eval": 0}
+        self.ends: dict[str, tuple[float, str]] = {}
+
+    def run(self) -> dict[str, Any]:
+        dataset, options, report = self.dataset, self.dataset.options, Report()
+        rankings = chosen_rankings(dataset.project, options)
+        dataset.total, done, heard = rankings.count(), 0, timezone.now()
+        with (self.folder / "train.jsonl").open("w") as train, (self.folder / "eval.jsonl").open("w") as evaluation:
+            files = {"train": train, "eval": evaluation}
+            for prompt in prompts_with_pairs(rankings):
+                pairs = settle(prompt.pairs, options["disagreement"])
+                report.add(prompt, pairs, prompt.pairs)
+                if pairs:
+                    split = self.side(prompt.fingerprint)
+                    files[split].writelines(lines(prompt, pairs, options["margin"]))
+                    self.rows[split] += len(pairs)
+                done += len(prompt.rankings)
+                if timezone.now() - heard > timedelta(seconds=1):
+                    heard = timezone.now()
+                    beat(dataset, done)
+        nearest = min(self.ends.values())[1] if self.ends and not self.rows["eval"] else ""
+        if self.ends and not self.rows["train"]:
+            nearest = max(self.ends.values())[1]
+        return {**self.rows, "report": report.summary(), "nearest": nearest}
+
+    def side(self, fingerprint: str) -> str:
+        place = place_of(fingerprint, self.dataset.options["seed"])
+        self.ends["low"] = min(self.ends.get("low", (2.0, "")), (place, fingerprint))
+        self.ends["high"] = max(self.ends.get("high", (-1.0, "")), (place, fingerprint))
+        held_out = place < self.dataset.options["eval_share"]
+        return "eval" if held_out != (fingerprint == self.moved) else "train"
+
+
+def place_of(fingerprint: str, seed: int) -> float:
+    """A prompt's place in [0, 1): the same in every dataset with this seed, so no prompt ever changes sides.
+
+    >>> round(place_of("a", 42), 3) == round(place_of("a", 42), 3) != round(place_of("b", 42), 3)
+    True
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}:{fingerprint}".encode()).digest()[:6]) / 2**48
+
+
+def publish(dataset: Dataset, folder: Path, written: dict[str, Any]) -> None:
+    from annotation.columnar import to_parquet
+
+    fingerprint = fingerprint_of(folder)
+    mine = Dataset.objects.filter(pk=dataset.pk, status="freezing")
+    same = dataset.project.datasets.filter(fingerprint=fingerprint, status="ready").exclude(pk=dataset.pk).first()
+    if same and same.options.get("eval_share") == dataset.options["eval_share"]:
+        message = f"These are the rows of {same}; nothing was frozen twice."
+        mine.update(status="failed", message=message, options=dataset.options | {"same_as": same.slug}, report={})
+        return
+    for split in ("train", "eval"):
+        to_parquet(folder / f"{split}.jsonl", dataset.options["margin"])
+    final = store().work(dataset.folder)
+    shutil.rmtree(final, ignore_errors=True)
+    folder.rename(final)
+    store().save(dataset.folder)
+    mine.update(
+        status="ready",
+        fingerprint=fingerprint,
+        rows_train=written["train"],
+        rows_eval=written["eval"],
+        ranking_count=written["report"]["rankings"],
+        report=written["report"],
+        done=dataset.total,
+        total=dataset.total,
+    )
+
+
+def fingerprint_of(folder: Path) -> str:
+    """sha256 of all rows in their order: what `cat train.jsonl eval.jsonl | sha256sum` says."""
+    digest = hashlib.sha256()
+    for split in ("train", "eval"):
+        with (folder / f"{split}.jsonl").open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

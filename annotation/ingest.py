@@ -1,0 +1,237 @@
+"""Run an import: read a file batch by batch, land what is good, report what is not, survive a lost worker."""
+
+import errno
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from annotation.cells import BadFile, BadRow
+from annotation.columns import check, guess
+from annotation.landing import land
+from annotation.models import Import, Project
+from annotation.prepare import Prepared, prepare
+from annotation.problems import Problems
+from annotation.readers import Source
+from annotation.shapes import items
+from annotation.store import store
+
+BATCH_ROWS = 2000
+BATCH_CHARACTERS = 8_000_000
+SQLITE_ROWS = 500_000  # in one transaction: nobody else can write meanwhile
+STRICT_LANDING = timedelta(minutes=15)
+SILENT = timedelta(seconds=30)  # a running import without a sign of life for longer has lost its worker
+
+Progress = Callable[[Import], None]
+
+
+class Stopped(Exception):
+    """The import was cancelled, or another worker took it over."""
+
+
+def import_path(
+    project: Project,
+    path: str | Path,
+    mapping: dict[str, Any] | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+    user: Any = None,
+) -> Import:
+    """Import a file or folder here and now. BadFile when it cannot be read at all; else see the Import's report."""
+    path = Path(path)
+    mapping = fit(path, mapping or {})
+    job = Import.objects.create(project=project, created_by=user, name=path.name[:255], mapping=mapping, strict=strict)
+    run(job, path, progress)
+    return job
+
+
+def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
+    """The mapping with what it leaves open guessed from the first rows; BadFile when that cannot work."""
+    source = Source(path, mapping.get("format", ""))
+    head = [value for _, value in islice(source, 100)]
+    rows = [value for value in head if not isinstance(value, BadRow)]
+    if not rows:
+        raise BadFile(f"No row can be read. The first says: {head[0]}." if head else "The file holds no rows.")
+    mapping = {"format": source.format} | guess(rows) | {field: column for field, column in mapping.items() if column}
+    names = {name for row in rows for name in (row if isinstance(row, dict) else ("prompt",))}
+    if trouble := check(mapping, names):
+        raise BadFile(trouble)
+    return mapping
+
+
+def queue_import(project: Project, key: str, name: str, mapping: dict, strict: bool, user: Any) -> Import:
+    """Note an uploaded file for import and wake a worker."""
+    job = Import.objects.create(
+        project=project, created_by=user, name=name[:255], file=key, mapping=mapping, strict=strict
+    )
+    wake(job)
+    return job
+
+
+def wake(job: Import) -> None:
+    """Tell the workers. Should the broker be away, `wake_lost` tells them later."""
+    from annotation.tasks import import_file
+
+    transaction.on_commit(partial(import_file.delay, job.pk), robust=True)
+
+
+def wake_lost() -> int:
+    """Send imports again whose message or worker was lost; claiming keeps them from running twice."""
+    now = timezone.now()
+    unheard = Q(heartbeat__lt=now - SILENT) | Q(heartbeat=None, created__lt=now - SILENT)
+    lost = list(Import.objects.exclude(file="").filter(unheard, status__in=["queued", "running"]))
+    for job in lost:
+        Import.objects.filter(pk=job.pk, status="queued").update(heartbeat=now)
+        wake(job)
+    return len(lost)
+
+
+def cancel(job: Import) -> bool:
+    """Stop an import; what has landed stays. False when it had ended already."""
+    unfinished = Import.objects.filter(pk=job.pk, status__in=["queued", "running"])
+    return bool(unfinished.update(status="cancelled", finished=timezone.now()))
+
+
+def run_import(job: Import) -> None:
+    """What a worker does with an uploaded file."""
+    try:
+        path = store().fetch(job.file)
+    except OSError as error:
+        Import.objects.filter(pk=job.pk).update(
+            status="failed", finished=timezone.now(), message=f"The uploaded file is gone: {error}. Upload it again."
+        )
+        return
+    run(job, path)
+
+
+def claim(job: Import) -> bool:
+    """Make this process the one that runs the import; False when another does, or it has ended."""
+    now = timezone.now()
+    free = Q(status="queued") | Q(status="running", heartbeat__lt=now - SILENT)
+    claimed = Import.objects.filter(free, pk=job.pk).update(status="running", started=now, heartbeat=now)
+    job.refresh_from_db()
+    return bool(claimed)
+
+
+def run(job: Import, path: Path, progress: Progress | None = None) -> None:
+    """Import the file, from where a lost worker left it if one did."""
+    if not claim(job):
+        return
+    problems = Problems(job)
+    status, message = "succeeded", ""
+    try:
+        land_strictly(job, path, problems, progress) if job.strict else land_all(job, path, problems, progress)
+    except Stopped:
+        job.refresh_from_db()
+        problems.close()
+        return
+    except BadFile as error:
+        status, message = "failed", kept(job, str(error))
+    except OSError as error:
+        status, message = "failed", kept(job, disk_trouble(error))
+    finish(job, problems, status, message)
+
+
+def land_strictly(job: Import, path: Path, problems: Problems, progress: Progress | None) -> None:
+    """Check every row, then land all of them in one transaction; other pages see nothing of it before its end."""
+    job.bad, job.problems, job.rows = 0, [], 0
+    for rows, _, done in batches(job, path, problems, skip=0):
+        job.rows = rows
+        beat(job, done // 2)
+        if progress:
+            progress(job)
+    refuse_bad(job)
+    if job.rows > SQLITE_ROWS and connection.vendor == "sqlite":
+        raise BadFile(f"A strict import on SQLite takes at most {SQLITE_ROWS:,} rows; this has {job.rows:,}.")
+    job.rows = 0
+    beat(job, job.total // 2, ahead=STRICT_LANDING)
+    try:
+        with transaction.atomic():
+            land_all(job, path, problems, progress)
+            refuse_bad(job)
+            beat(job, job.total)
+    except BaseException:
+        job.added = job.known = 0
+        raise
+
+
+def refuse_bad(job: Import) -> None:
+    if job.bad:
+        raise BadFile(f"Nothing was imported: {job.bad:,} rows are bad, and a strict import takes all or none.")
+
+
+def kept(job: Import, reason: str) -> str:
+    return f"{reason} What was read before it is kept: {job.added:,} added." if job.added else reason
+
+
+def disk_trouble(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full. Make room and start the import again; it adds only what is missing."
+    return f"The file cannot be read: {error}."
+
+
+def finish(job: Import, problems: Problems, status: str, message: str) -> None:
+    problems.close()
+    job.finished = timezone.now()
+    mine = Import.objects.filter(pk=job.pk, status="running", started=job.started)
+    counts = {"rows": job.rows, "added": job.added, "known": job.known, "bad": job.bad, "problems": job.problems}
+    done = job.total if status == "succeeded" else job.done
+    mine.update(status=status, message=message, finished=job.finished, done=done, **counts)
+    job.refresh_from_db()
+
+
+def land_all(job: Import, path: Path, problems: Problems, progress: Progress | None) -> None:
+    for rows, batch, done in batches(job, path, problems, skip=job.rows):
+        before = job.rows, job.added, job.known, job.bad
+        try:
+            with transaction.atomic():
+                landed = land(job.project, batch)
+                problems.add(landed.problems)
+                job.rows, job.added, job.known = rows, job.added + landed.added, job.known + landed.known
+                job.done = done
+                if not job.strict:  # that one says nothing before all has landed
+                    beat(job, done)
+        except Exception:
+            job.rows, job.added, job.known, job.bad = before
+            raise
+        problems.flush()
+        if progress:
+            progress(job)
+
+
+def beat(job: Import, done: int, ahead: timedelta = timedelta()) -> None:
+    """Write how far the import is, unless it is no longer ours; `ahead` of a stretch without a beat."""
+    job.done, job.heartbeat = done, timezone.now() + ahead
+    mine = Import.objects.filter(pk=job.pk, status="running", started=job.started)
+    names = ("done", "total", "rows", "added", "known", "bad", "problems", "heartbeat")
+    if not mine.update(**{name: getattr(job, name) for name in names}):
+        raise Stopped
+
+
+def batches(job: Import, path: Path, problems: Problems, skip: int) -> Iterator[tuple[int, list[Prepared], int]]:
+    """(rows read so far, prompts ready to land, bytes read so far), a batch at a time."""
+    source = Source(path, job.mapping.get("format", ""))
+    job.total = source.total
+    batch, characters, number = [], 0, 0
+    for number, (line, value) in enumerate(source, 1):
+        if number <= skip:
+            continue
+        try:
+            if isinstance(value, BadRow):
+                raise value
+            found = [prepare(line, item) for item in items(value, job.mapping)]
+        except BadRow as error:
+            problems.add([(line, str(error))])
+            continue
+        batch += found
+        characters += sum(len(p.messages) for p in found)
+        if len(batch) >= BATCH_ROWS or characters > BATCH_CHARACTERS:
+            yield number, batch, source.done
+            batch, characters = [], 0
+    yield number, batch, source.total

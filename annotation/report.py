@@ -1,0 +1,87 @@
+"""What a dataset looks like: lengths, which side is longer, contradictions, who and what the rows come from. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from annotation.conversion import Pair, contradictions
+
+EXAMPLES = 50
+
+
+def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float] | None:
+    """95 % score interval of a share (Wilson 1927).
+
+    >>> [round(edge, 3) for edge in wilson(50, 100)]
+    [0.404, 0.596]
+    """
+    if not of:
+        return None
+    share, shrink = hits / of, 1 + z * z / of
+    middle, half = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return (middle - half) / shrink, (middle + half) / shrink
+
+
+def doubling(counts: Counter) -> list[list[int]]:
+    """[from, to, count] for bins that double in width, without gaps.
+
+    >>> doubling(Counter({2: 5, 4: 1}))
+    [[2, 3, 5], [4, 7, 0], [8, 15, 1]]
+    """
+    if not counts:
+        return []
+    return [[1 << b - 1 if b else 0, (1 << b) - 1, counts[b]] for b in range(min(counts), max(counts) + 1)]
+
+
+class Report:
+    """Fed one prompt at a time; `summary` is what a Dataset keeps."""
+
+    def __init__(self):
+        self.counts: Counter = Counter()
+        self.lengths = {f"{side}_{unit}": Counter() for side in ("chosen", "rejected") for unit in ("chars", "words")}
+        self.criteria, self.sources, self.labelers = Counter(), Counter(), Counter()
+        self.examples: list[dict] = []
+
+    def add(self, prompt: Any, pairs: Sequence[Pair], said: Iterable[Pair]) -> None:
+        """`pairs` became rows; `said` is all that labelers said, before disagreement was settled."""
+        sizes = {pk: (len(text), len(text.split())) for pk, text in prompt.texts.items()}
+        for pair in pairs:
+            (chars, words), (other_chars, other_words) = sizes[pair.chosen], sizes[pair.rejected]
+            self.lengths["chosen_chars"][chars.bit_length()] += 1
+            self.lengths["rejected_chars"][other_chars.bit_length()] += 1
+            self.lengths["chosen_words"][words.bit_length()] += 1
+            self.lengths["rejected_words"][other_words.bit_length()] += 1
+            if chars != other_chars:
+                self.counts["unequal"] += 1
+                self.counts["longer_chosen"] += chars > other_chars
+            elif prompt.texts[pair.chosen].strip() == prompt.texts[pair.rejected].strip():
+                self.counts["identical"] += 1
+            labeler, source = prompt.rankings[pair.ranking]
+            self.labelers[labeler] += 1
+            self.sources[source] += 1
+        self.counts["rows"] += len(pairs)
+        self.counts["prompts"] += bool(pairs)
+        self.counts["rankings"] += len({pair.ranking for pair in pairs})
+        self.counts["duplicates"] += len(pairs) - len({pair[1:3] for pair in pairs})
+        self.criteria[prompt.criterion] += len(pairs)
+        if len(prompt.rankings) > 1:
+            self.contradict(prompt.pk, contradictions(list(said)))
+
+    def contradict(self, prompt_id: int, found: list[tuple[int, int]]) -> None:
+        self.counts["contradictions"] += len(found)
+        if found and len(self.examples) < EXAMPLES:
+            self.examples.append({"prompt": prompt_id, "rankings": list(found[0]), "pairs": len(found)})
+
+    def summary(self) -> dict[str, Any]:
+        unequal, longer = self.counts["unequal"], self.counts["longer_chosen"]
+        names = ("rows", "prompts", "rankings", "duplicates", "contradictions", "identical", "unequal", "longer_chosen")
+        return {name: self.counts[name] for name in names} | {
+            "longer_share": longer / unequal if unequal else None,
+            "longer_interval": wilson(longer, unequal),
+            "lengths": {name: doubling(counts) for name, counts in self.lengths.items()},
+            "criteria": dict(self.criteria.most_common()),
+            "sources": dict(self.sources.most_common()),
+            "labelers": {str(key): count for key, count in self.labelers.most_common()},
+            "examples": self.examples,
+        }
