@@ -1,5 +1,6 @@
 """Launch a training, see its place in the queue, cancel it, resume it."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings as studio
@@ -9,7 +10,7 @@ from django.utils import timezone
 from annotation.models import Dataset
 from training import executors, recipes, wake
 from training.models import ModelVersion, TrainingJob
-from training.recipes.config import BadConfig, as_settings, read
+from training.recipes.config import BadConfig, read
 from training.trainer import RUNNING, run_job, stop_children
 
 __all__ = ["BadJob", "cancel", "launch", "queue_place", "resume", "run_job", "stop_children", "why_waiting"]
@@ -45,7 +46,7 @@ def resolve(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:
     config = read(module.Config, settings)
     if problems := module.problems(config):
         raise BadConfig("; ".join(problems))
-    return as_settings(config)
+    return asdict(config)
 
 
 def check(dataset: Dataset, recipe: str, base_model: ModelVersion, executor: str) -> None:

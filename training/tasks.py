@@ -2,9 +2,9 @@
 
 from celery import shared_task
 
-from training import jobs, registry
+from training import completing, jobs, registry
 from training import reconcile as reconciling
-from training.models import ModelVersion, TrainingJob
+from training.models import CompletionRun, ModelVersion, TrainingJob
 
 
 @shared_task
@@ -15,6 +15,11 @@ def train(job_id: int) -> None:
 @shared_task
 def fetch_model(model_id: int) -> None:
     registry.fetch_model(ModelVersion.objects.get(pk=model_id))
+
+
+@shared_task
+def complete(run_id: int) -> None:
+    completing.run_completions(CompletionRun.objects.get(pk=run_id))
 
 
 @shared_task
