@@ -136,3 +136,21 @@ def panels(names: Iterable[str]) -> list[dict[str, Any]]:
     return found + [
         {"title": name, "unit": "", "series": [n for n in (name, f"eval_{name}") if n in left]} for name in alone
     ]
+
+
+ACCURACY = ("rewards/accuracies", "accuracy", "mean_token_accuracy")
+MARGIN = ("rewards/margins", "margin")
+
+
+def headline(latest: dict[str, Any]) -> dict[str, Any]:
+    """The two numbers a list of runs shows, from held-out rows where there are any.
+
+    >>> headline({"rewards/accuracies": 0.9, "eval_rewards/accuracies": 0.7})
+    {'accuracy': 0.7, 'accuracy_held_out': True, 'margin': None, 'margin_held_out': False}
+    """
+    found: dict[str, Any] = {}
+    for title, names in (("accuracy", ACCURACY), ("margin", MARGIN)):
+        held_out = next((latest[f"eval_{name}"] for name in names if f"eval_{name}" in latest), None)
+        value = held_out if held_out is not None else next((latest[name] for name in names if name in latest), None)
+        found |= {title: value, f"{title}_held_out": held_out is not None}
+    return found

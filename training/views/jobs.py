@@ -1,16 +1,241 @@
-"""Trainings: the list, the launch form, the run page."""
+"""Trainings: the list, one run live, several runs on one chart, and what can be done to a run."""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from io import StringIO
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from annotation.models import Project
+from training import artifacts, curves, metrics
+from training import jobs as engine
+from training.launch_form import changed
+from training.models import Metric, TrainingJob
+from training.recipes import RECIPES
+
+PAGE = 50
+TABS = {"samples": "Samples", "log": "Log", "settings": "Settings", "machine": "Machine", "files": "Files"}
+OVERLAY = 8  # runs on one chart; more cannot be told apart
+SAMPLES = 120  # shown at once
+FAILURES = {
+    "out_of_memory": "Out of memory",
+    "bad_config": "A setting does not work",
+    "bad_data": "The data does not work",
+    "disk_full": "The disk is full",
+    "crash": "The training crashed",
+    "lost": "The training was lost",
+}
 
 
-def jobs(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def visible(user) -> QuerySet:
+    return TrainingJob.objects.visible_to(user).select_related("dataset", "base_model", "model", "created_by", "project")
 
 
-def job_new(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def jobs(request: HttpRequest) -> HttpResponse:
+    found = matching(visible(request.user).order_by("-pk"), request.GET)
+    before = request.GET.get("before", "")
+    runs = list(found.filter(pk__lt=int(before))[: PAGE + 1] if before.isdigit() else found[: PAGE + 1])
+    for run in runs:
+        run.headline = curves.headline(run.latest)
+        run.place = engine.queue_place(run) if run.status == "queued" else None
+    context = {
+        "place": "train",
+        "runs": runs[:PAGE],
+        "next": runs[PAGE - 1].pk if len(runs) > PAGE else None,
+        "live": any(not run.ended for run in runs[:PAGE]),
+        "waiting": any(run.status == "queued" for run in runs),
+        "picked": set(request.GET.getlist("run")),
+        "filters": {name: request.GET.get(name, "") for name in ("q", "status", "recipe", "project")},
+        "statuses": TrainingJob.STATUS,
+        "recipes": list(RECIPES),
+        "can_launch": Project.objects.run_by(request.user).exists(),
+    }
+    return render(request, "training/jobs.html#rows" if request.htmx else "training/jobs.html", context)
 
 
-def job(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def matching(found: QuerySet, wanted) -> QuerySet:
+    """Filter by the few fields the page offers; anything else in the address is ignored."""
+    if (text := wanted.get("q", "").strip()) and "\x00" not in text:
+        found = found.filter(Q(name__icontains=text) | Q(dataset__name__icontains=text) | Q(base_model__name__icontains=text))
+    if wanted.get("status") in dict(TrainingJob.STATUS):
+        found = found.filter(status=wanted["status"])
+    if wanted.get("recipe") in RECIPES:
+        found = found.filter(recipe=wanted["recipe"])
+    if wanted.get("project"):
+        found = found.filter(project__slug=wanted["project"])
+    return found
+
+
+def job(request: HttpRequest, pk: int) -> HttpResponse:
+    run = get_object_or_404(visible(request.user), pk=pk)
+    if run.ended and not run.seen and run.created_by_id == request.user.pk:
+        TrainingJob.objects.filter(pk=pk).update(seen=True)
+    tab = request.GET.get("tab") if request.GET.get("tab") in TABS else "samples"
+    part = request.GET.get("part") if request.htmx and request.GET.get("part") in ("state", "tab") else None
+    context = {
+        "place": "train",
+        "project": run.project,
+        "job": run,
+        "tab": tab,
+        "tabs": TABS,
+        "tab_template": f"training/job_{tab}.html",
+        "manager": run.project.role_of(request.user) == "manager",
+        "runs": [as_trace(run)],
+    }
+    context |= {} if part == "tab" else state(run)
+    context |= {} if part == "state" else TAB_CONTEXT[tab](run)
+    return render(request, f"training/job.html#{part}" if part else "training/job.html", context)
+
+
+def as_trace(run: TrainingJob) -> dict:
+    """What charts.js needs to draw and follow a run."""
+    return {"name": run.name, "url": reverse("job_metrics", args=[run.pk]), "live": not run.ended}
+
+
+def state(run: TrainingJob) -> dict:
+    """What the left column and the alarms show."""
+    error = run.error or {}
+    return {
+        "queue": engine.queue_place(run) if run.status == "queued" else None,
+        "resumable": run.status in engine.RESUMABLE,
+        "headline": curves.headline(run.latest),
+        "changed": [row for row in changed(run.recipe, run.settings) if row["changed"]],
+        "took": (run.finished - run.started).total_seconds() if run.finished and run.started else None,
+        "error_title": FAILURES.get(error.get("class"), "The training failed"),
+        "log_end": "\n".join(run.log.splitlines()[-15:]) if error else "",
+    }
+
+
+def samples(run: TrainingJob) -> dict:
+    """Each prompt's completions together, newest step first."""
+    groups: dict[str, dict] = {}
+    for sample in run.samples.order_by("-step", "line")[:SAMPLES]:
+        group = groups.setdefault(json.dumps(sample.prompt), {"prompt": turns(sample.prompt), "samples": []})
+        group["samples"].append(sample)
+    return {"groups": list(groups.values())}
+
+
+def turns(prompt) -> list[dict]:
+    return [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) else []
+
+
+def machine(run: TrainingJob) -> dict:
+    return {"versions": versions(run), "latest": sorted(run.latest.items())}
+
+
+def versions(run: TrainingJob) -> dict:
+    """Of the libraries it ran with, where its run directory can be read from here."""
+    config = next((file for file in artifacts.listing(run.run_dir) if file.path == "config.json"), None)
+    if config is None:
+        return {}
+    with suppress(ValueError, OSError), artifacts.open_file(run.run_dir, config) as handle:
+        return json.load(handle).get("versions", {})
+    return {}
+
+
+TAB_CONTEXT = {
+    "samples": samples,
+    "log": lambda run: {},
+    "settings": lambda run: {"rows": changed(run.recipe, run.settings)},
+    "machine": machine,
+    "files": lambda run: {"files": artifacts.listing(run.run_dir)},
+}
+
+
+def job_metrics(request: HttpRequest, pk: int) -> JsonResponse:
+    """Curves so far, or with ?since=LINE what came after that line."""
+    run = get_object_or_404(visible(request.user), pk=pk)
+    line = request.GET.get("since", "")
+    found = metrics.since(run, int(line)) if line.isdigit() else metrics.snapshot(run)
+    return JsonResponse(found.as_json() | {"ended": run.ended, "step": run.step, "total": run.total})
+
+
+def job_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
+    run = get_object_or_404(visible(request.user), pk=pk)
+    return artifacts.download(metric_lines(run), f"{run.name}.csv")
+
+
+def metric_lines(run: TrainingJob) -> Iterator[bytes]:
+    """Every logged line as CSV; its columns are the names that occur in the first thousand lines."""
+    rows = Metric.objects.filter(job=run).values_list("step", "time", "values")
+    names = list(dict.fromkeys(name for _, _, values in rows[:1000] for name in values))
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["step", "time", *names])
+    for number, (step, time, values) in enumerate(rows.iterator(2000), start=1):
+        writer.writerow([step, time, *(values.get(name, "") for name in names)])
+        if number % 1000 == 0:
+            yield text.getvalue().encode()
+            text.seek(0), text.truncate()
+    yield text.getvalue().encode()
+
+
+def job_file(request: HttpRequest, pk: int, path: str) -> HttpResponseBase:
+    run = get_object_or_404(visible(request.user), pk=pk)
+    file = next((file for file in artifacts.listing(run.run_dir) if file.path == path), None)
+    if file is None:
+        raise Http404("This run has no such file.")
+    return artifacts.download(artifacts.chunks(run.run_dir, file), path.rpartition("/")[2], file.size)
+
+
+def job_overlay(request: HttpRequest) -> HttpResponse:
+    """Several runs on one chart, and the settings in which they differ."""
+    picked = [int(pk) for value in request.GET.getlist("run") for pk in value.split(",") if pk.isdigit()]
+    runs = list(visible(request.user).filter(pk__in=picked).order_by("pk")[:OVERLAY])
+    for run in runs:
+        run.headline = curves.headline(run.latest)
+    context = {
+        "place": "train",
+        "jobs": runs,
+        "too_many": len(set(picked)) > OVERLAY,
+        "differences": differences(runs),
+        "runs": [as_trace(run) for run in runs],
+    }
+    return render(request, "training/job_overlay.html", context)
+
+
+def differences(runs: list[TrainingJob]) -> list[tuple[str, list]]:
+    """Rows of (setting, its value in each run) where they are not all the same."""
+    facts = [{"recipe": r.recipe, "dataset": r.dataset.name, "base model": str(r.base_model), **r.settings} for r in runs]
+    names = dict.fromkeys(name for fact in facts for name in fact)
+    rows = [(name, [fact.get(name) for fact in facts]) for name in names]
+    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]
+
+
+def managed(user, pk: int) -> TrainingJob:
+    run = get_object_or_404(visible(user), pk=pk)
+    if run.project.role_of(user) != "manager":
+        raise PermissionDenied(f"Only a manager of {run.project} stops or resumes its trainings.")
+    return run
+
+
+@require_POST
+def job_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    run = managed(request.user, pk)
+    how = "save" if request.POST.get("how") == "save" else "stop"
+    return done(request, run, lambda: engine.cancel(run, how), "Stopping.")
+
+
+@require_POST
+def job_resume(request: HttpRequest, pk: int) -> HttpResponse:
+    run = managed(request.user, pk)
+    return done(request, run, lambda: engine.resume(run), "Queued again: it goes on from its newest checkpoint.")
+
+
+def done(request: HttpRequest, run: TrainingJob, act, said: str) -> HttpResponse:
+    """Do it and go back to the run; what cannot be done is said there."""
+    try:
+        act()
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, said)
+    return redirect(run)

@@ -1,16 +1,220 @@
-"""The model registry: list, registration, one version with its lineage."""
+"""The model registry: list, registration, one version with its lineage, files and how to ask it."""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from itertools import groupby
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+
+from annotation.access import RANK
+from annotation.models import Project
+from training import artifacts, curves, registry
+from training.endpoints import RefusedAddress, check_url
+from training.models import MAKES, ModelVersion
+
+PAGE = 200
 
 
-def models(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def visible(user):
+    return ModelVersion.objects.visible_to(user).select_related("base", "project", "created_by", "job__dataset")
 
 
-def model_new(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def models(request: HttpRequest) -> HttpResponse:
+    found = visible(request.user).order_by("-pk")
+    if (text := request.GET.get("q", "").strip()) and "\x00" not in text:
+        found = found.filter(Q(name__icontains=text) | Q(source__icontains=text) | Q(notes__icontains=text))
+    if request.GET.get("makes") in MAKES:
+        found = found.filter(makes=request.GET["makes"])
+    before = request.GET.get("before", "")
+    page = list(found.filter(pk__lt=int(before))[: PAGE + 1] if before.isdigit() else found[: PAGE + 1])
+    context = {
+        "place": "models",
+        "families": families(page[:PAGE]),
+        "next": page[PAGE - 1].pk if len(page) > PAGE else None,
+        "fetching": any(model.status == "fetching" for model in page),
+        "filters": {name: request.GET.get(name, "") for name in ("q", "makes")},
+        "makes": MAKES,
+        "may_register": may_register(request.user),
+    }
+    return render(request, "training/models.html#list" if request.htmx else "training/models.html", context)
 
 
-def model(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def families(versions: list[ModelVersion]) -> list[tuple[str, list[ModelVersion]]]:
+    """Versions of one name together, the family with the newest version first."""
+    order = {name: place for place, name in enumerate(dict.fromkeys(model.name for model in versions))}
+    for model in versions:
+        model.headline = curves.headline(model.metrics)
+        model.parameters_short = short(model.parameters)
+    together = sorted(versions, key=lambda model: (order[model.name], -model.version))
+    return [(name, list(group)) for name, group in groupby(together, key=lambda model: model.name)]
+
+
+def short(count: int | None) -> str:
+    """
+    >>> short(134_515_008), short(7_300_000_000), short(120_000), short(None)
+    ('135 M', '7.3 B', '0.12 M', '–')
+    """
+    if not count:
+        return "–"
+    value, unit = (count / 1e9, "B") if count >= 1e9 else (count / 1e6, "M")
+    return f"{value:.3g} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def may_register(user) -> bool:
+    return user.is_superuser or Project.objects.run_by(user).exists()
+
+
+class Registration(forms.Form):
+    """What every way of registering asks; a superuser may share a model with everyone."""
+
+    name = forms.CharField(max_length=80, required=False, help_text="Empty: its own name")
+    project = forms.ModelChoiceField(Project.objects.none(), required=False, empty_label="Everyone")
+
+    def __init__(self, user, data=None):
+        super().__init__(data)
+        self.user = user
+        field = self.fields["project"]
+        field.queryset = Project.objects.run_by(user).distinct()
+        field.help_text = "Who may use it"
+        if not user.is_superuser:
+            field.required, field.empty_label = True, None
+        self.order_fields([name for name in self.fields if name not in ("name", "project")] + ["name", "project"])
+
+    def common(self) -> dict:
+        return {"name": self.cleaned_data["name"], "user": self.user, "project": self.cleaned_data["project"]}
+
+
+class FromHub(Registration):
+    hub_id = forms.CharField(
+        max_length=300, label="Hub id", help_text="owner/name, or owner/name@revision",
+        widget=forms.TextInput({"class": "code", "placeholder": "HuggingFaceTB/SmolLM2-135M-Instruct", "autocomplete": "off"}),
+    )  # fmt: skip
+
+    def register(self) -> ModelVersion:
+        return registry.register_hub(self.cleaned_data["hub_id"], **self.common())
+
+
+class FromFolder(Registration):
+    folder = forms.CharField(
+        max_length=400, help_text="On the machine of the web process: config.json, tokenizer and *.safetensors. It is copied.",
+        widget=forms.TextInput({"class": "code", "autocomplete": "off"}),
+    )  # fmt: skip
+
+    def register(self) -> ModelVersion:
+        return registry.register_folder(self.cleaned_data["folder"], **self.common())
+
+
+class FromEndpoint(Registration):
+    url = forms.CharField(
+        max_length=400, label="Base URL", help_text="of an OpenAI-compatible server, up to and with /v1",
+        widget=forms.TextInput({"class": "code", "placeholder": "https://host/v1", "inputmode": "url", "autocomplete": "off"}),
+    )  # fmt: skip
+    endpoint_model = forms.CharField(max_length=200, label="Model", help_text="as its /v1/models lists it")
+    key_env = forms.CharField(
+        max_length=80, required=False, label="Key", widget=forms.TextInput({"class": "code", "autocomplete": "off"}),
+        help_text="Name of the environment variable that holds it, such as OPENAI_API_KEY. The key itself is never stored.",
+    )  # fmt: skip
+
+    def __init__(self, user, data=None):
+        super().__init__(user, data)
+        if not user.is_superuser:  # a key must not be sent to an address that someone without that trust typed in
+            del self.fields["key_env"]
+
+    def clean_url(self) -> str:
+        try:
+            return check_url(self.cleaned_data["url"].strip())
+        except (RefusedAddress, ValueError) as error:
+            raise forms.ValidationError(str(error)) from None
+
+    def register(self) -> ModelVersion:
+        data = self.cleaned_data
+        return registry.register_endpoint(
+            data["url"], endpoint_model=data["endpoint_model"], key_env=data.get("key_env", ""), **self.common()
+        )
+
+
+WAYS = {"hub": ("Hugging Face hub", FromHub), "endpoint": ("Endpoint", FromEndpoint), "folder": ("Folder", FromFolder)}
+
+
+def model_new(request: HttpRequest) -> HttpResponse:
+    if not may_register(request.user):
+        raise PermissionDenied("Registering a model needs the role of manager on a project.")
+    ways = {key: way for key, way in WAYS.items() if key != "folder" or request.user.is_superuser}
+    way = request.GET.get("from", "hub")
+    if way not in ways:
+        raise PermissionDenied("Only an admin registers a folder of this machine." if way in WAYS else "No such way.")
+    form = ways[way][1](request.user, request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return redirect(form.register())
+        except (ValueError, OSError) as error:
+            form.add_error(None, str(error))
+    context = {"place": "models", "form": form, "ways": {key: label for key, (label, _) in ways.items()}, "way": way}
+    return render(request, "training/model_new.html", context, status=422 if form.is_bound else 200)
+
+
+def model(request: HttpRequest, slug: str) -> HttpResponse:
+    model = get_object_or_404(visible(request.user), slug=slug)
+    files = artifacts.listing(model.folder) if not model.endpoint and model.status == "ready" else []
+    context = {
+        "place": "models",
+        "project": model.project,
+        "model": model,
+        "files": with_checksums(model, files) if request.GET.get("checksums") else [(file, "") for file in files],
+        "checksums": bool(request.GET.get("checksums")),
+        "card": card(model, files),
+        "may_download": may_download(request.user, model),
+        "metrics": sorted(model.metrics.items()),
+        "headline": curves.headline(model.metrics),
+        "children": visible(request.user).filter(base=model).order_by("-pk")[:20],
+        "base_url": request.build_absolute_uri("/v1"),
+    }
+    if request.htmx:
+        return render(request, "training/model.html#" + ("files" if context["checksums"] else "page"), context)
+    return render(request, "training/model.html", context)
+
+
+def with_checksums(model: ModelVersion, files: list[artifacts.File]) -> list[tuple[artifacts.File, str]]:
+    return [(file, artifacts.sha256(model.folder, file)) for file in files]
+
+
+def card(model: ModelVersion, files: list[artifacts.File]) -> str:
+    """The model card without its YAML front matter."""
+    readme = next((file for file in files if file.path == "README.md" and file.size < 1_000_000), None)
+    if readme is None:
+        return ""
+    with artifacts.open_file(model.folder, readme) as handle:
+        text = handle.read().decode("utf-8", "replace")
+    return text.split("\n---\n", 1)[-1].strip() if text.startswith("---\n") else text
+
+
+def may_download(user, model: ModelVersion) -> bool:
+    """Weights leave the studio with reviewers and managers; those shared with everyone, with everyone."""
+    if model.endpoint or model.status != "ready":
+        return False
+    return model.project is None or RANK[model.project.role_of(user)] >= RANK["reviewer"]
+
+
+def downloadable(request: HttpRequest, slug: str) -> ModelVersion:
+    model = get_object_or_404(visible(request.user), slug=slug)
+    if not may_download(request.user, model):
+        raise PermissionDenied(f"Downloading {model} needs the role of reviewer, and weights that we hold.")
+    return model
+
+
+def model_download(request: HttpRequest, slug: str) -> HttpResponseBase:
+    model = downloadable(request, slug)
+    files = artifacts.listing(model.folder)
+    if not files:
+        raise Http404("Its folder is empty.")
+    return artifacts.download(artifacts.tar(model.folder, files, slug), f"{slug}.tar", artifacts.tar_size(files, slug))
+
+
+def model_file(request: HttpRequest, slug: str, path: str) -> HttpResponseBase:
+    model = downloadable(request, slug)
+    file = next((file for file in artifacts.listing(model.folder) if file.path == path), None)
+    if file is None:
+        raise Http404("This model has no such file.")
+    return artifacts.download(artifacts.chunks(model.folder, file), path.rpartition("/")[2], file.size)

@@ -1,0 +1,145 @@
+"""The launch form: what to train on what, and a recipe's Config as fields with its help, defaults, presets and checks."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q
+
+from annotation.models import Dataset, Project
+from training.models import ModelVersion
+from training.recipes import RECIPES, config_fields, recipe
+from training.recipes.config import BadConfig, from_text, read
+
+PRESETS = {"smoke": "Smoke: does it run at all?", "small": "Small: a real run on this machine", "full": "Full"}
+USUAL = {
+    *("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "lora"),
+    *("sample_every", "eval_steps"),
+}
+GROUPS = {
+    "Adapter": {"lora_r", "lora_alpha", "lora_layers"},
+    "Optimiser": {
+        *("gradient_accumulation_steps", "warmup_ratio", "lr_scheduler_type", "weight_decay", "max_grad_norm", "seed"),
+    },
+    "Watching and saving": {"logging_steps", "save_steps", "samples", "save_precision"},
+    "Machine": {"precision", "gradient_checkpointing"},
+}
+
+
+class Setting(forms.Field):
+    """One field of a Config; what was typed is read exactly as `--set` reads it."""
+
+    def __init__(self, row: dict[str, Any]):
+        self.row = row
+        super().__init__(required=False, label=row["name"], help_text=row["help"], widget=widget(row))
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None and self.row["type"] != "bool" else value
+
+    def to_python(self, value: Any) -> Any:
+        if self.row["type"] == "bool":
+            return bool(value)
+        try:
+            return from_text(self.row, "" if value is None else str(value))
+        except BadConfig as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+def widget(row: dict[str, Any]) -> forms.Widget:
+    if row["type"] == "bool":
+        return forms.CheckboxInput()
+    if row["type"] == "choice":
+        empty = [("", "–")] if row["optional"] else []
+        return forms.Select(choices=empty + [(choice, choice) for choice in row["choices"]])
+    mode = {"int": "numeric", "float": "decimal"}.get(row["type"], "text")
+    return forms.TextInput({"inputmode": mode, "autocomplete": "off", "class": "code", "size": 10})
+
+
+class SettingsForm(forms.Form):
+    """Every field of the recipe's Config; clean() hands the whole of it to the recipe's own `problems`."""
+
+    def __init__(self, name: str, data: Any = None, initial: dict[str, Any] | None = None):
+        self.recipe, self.rows = name, config_fields(name)
+        defaults = {row["name"]: row["default"] for row in self.rows}
+        known = {key: value for key, value in (initial or {}).items() if key in defaults}
+        super().__init__(data, prefix="set", initial=defaults | known)
+        for row in self.rows:
+            self.fields[row["name"]] = Setting(row)
+
+    def clean(self) -> dict[str, Any]:
+        if self.errors:
+            return self.cleaned_data
+        try:
+            problems = recipe(self.recipe).problems(read(recipe(self.recipe).Config, self.cleaned_data))
+        except BadConfig as error:
+            problems = [str(error)]
+        for problem in problems:
+            name = problem.split()[0]
+            self.add_error(name if name in self.fields else None, problem)
+        return self.cleaned_data
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Fields under their headings; `open` where one of them needs the person."""
+        own = {row["name"] for row in self.rows if not row["shared"]}
+        usual = [name for name in self.fields if name in own | USUAL]
+        found = [{"title": "", "fields": usual}]
+        found += [{"title": t, "fields": [n for n in self.fields if n in names]} for t, names in GROUPS.items()]
+        placed = {name for group in found for name in group["fields"]}
+        found.append({"title": "Other", "fields": [name for name in self.fields if name not in placed]})
+        return [
+            {"title": g["title"], "fields": [self[n] for n in g["fields"]], "open": any(n in self.errors for n in g["fields"])}
+            for g in found
+            if g["fields"]
+        ]
+
+
+class ChoicesForm(forms.Form):
+    """What is trained on what: only projects the person manages, and what belongs together."""
+
+    project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
+    dataset = forms.ModelChoiceField(Dataset.objects.none(), empty_label=None)
+    recipe = forms.ChoiceField(choices=lambda: [(name, summary(name)) for name in RECIPES])
+    base_model = forms.ModelChoiceField(ModelVersion.objects.none(), empty_label=None, label="Base model")
+    name = forms.CharField(max_length=120, required=False, help_text="Empty: recipe and dataset")
+    device = forms.ChoiceField(
+        choices=[("auto", "auto: a GPU if there is one"), ("cpu", "cpu"), ("cuda", "cuda")], initial="auto"
+    )
+
+    def __init__(self, user, data: Any = None, **kwargs):
+        super().__init__(data, **kwargs)
+        for field in ("project", "recipe"):  # choosing another one changes the rest of the form
+            self.fields[field].widget.attrs["data-refill"] = True
+        self.fields["project"].queryset = projects = Project.objects.run_by(user).distinct()
+        self.project = chosen(projects, self["project"].value()) or projects.first()
+        self.fields["dataset"].queryset = datasets_for(self.project)
+        self.fields["base_model"].queryset = models_for(user, self.project)
+
+
+def chosen(queryset, pk: Any):
+    return queryset.filter(pk=pk).first() if str(pk or "").isdigit() else None
+
+
+def datasets_for(project: Project | None):
+    return Dataset.objects.filter(project=project, status="ready", rows_train__gt=0)
+
+
+def models_for(user, project: Project | None):
+    """Weights we hold that answer chats: shared ones and this project's own."""
+    usable = ModelVersion.objects.visible_to(user).usable().filter(makes="policy", endpoint="")
+    return usable.filter(Q(project=None) | Q(project=project)).order_by("name", "-version")
+
+
+def summary(name: str) -> str:
+    """The first line of the recipe's docstring, behind its name."""
+    line = (recipe(name).__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return f"{name} · {line}"
+
+
+def preset(name: str, which: str) -> dict[str, Any]:
+    return dict(recipe(name).PRESETS.get(which, {}))
+
+
+def changed(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every setting with its default and help, and whether it differs."""
+    rows = [row | {"value": settings.get(row["name"], row["default"])} for row in config_fields(name)]
+    return [row | {"changed": row["value"] != row["default"]} for row in rows]

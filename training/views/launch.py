@@ -1,0 +1,122 @@
+"""Launch a training: choose, set, look at what preflight found, launch."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from annotation.models import Project
+from training import jobs as engine
+from training import preflights
+from training.launch_form import PRESETS, ChoicesForm, SettingsForm, preset
+from training.models import Preflight, TrainingJob
+from training.recipes import RECIPES
+from training.report import digest
+
+
+def job_new(request: HttpRequest) -> HttpResponse:
+    """GET fills the form from the address; POST fills it again, checks or launches."""
+    if not Project.objects.run_by(request.user).exists():
+        raise PermissionDenied("Launching a training needs the role of manager on a project.")
+    if request.method == "POST":
+        return refilled(request) if request.POST.get("action") == "fill" else submitted(request)
+    if request.GET.get("check", "").isdigit():
+        return checked(request, get_object_or_404(Preflight, pk=request.GET["check"], created_by=request.user))
+    said, settings = request.GET.dict(), None
+    if said.get("from", "").isdigit():
+        run = get_object_or_404(TrainingJob.objects.visible_to(request.user), pk=said["from"])
+        said, settings = as_choices(run, run.project_id) | said, run.settings
+    return blank(request, said, settings)
+
+
+def blank(request: HttpRequest, said: dict[str, Any], settings: dict[str, Any] | None = None) -> HttpResponse:
+    """A form with these choices, and these settings or a preset's."""
+    name = said["recipe"] if said.get("recipe") in RECIPES else "dpo"
+    which = "" if settings else said.get("preset") if said.get("preset") in PRESETS else "small"
+    form = SettingsForm(name, initial=settings or preset(name, which))
+    return page(request, ChoicesForm(request.user, initial=said | {"recipe": name}), form, which)
+
+
+def refilled(request: HttpRequest) -> HttpResponse:
+    """Another project, recipe or preset was chosen. What was typed stays, unless recipe or preset replace it."""
+    said = request.POST.dict()
+    if said.get("shown") != f"{said.get('recipe')} {said.get('preset', '')}":
+        return blank(request, said)
+    return page(request, ChoicesForm(request.user, initial=said), SettingsForm(said["recipe"], request.POST), said.get("preset", ""))
+
+
+def as_choices(row: TrainingJob | Preflight, project: int) -> dict[str, Any]:
+    names = {"dataset": row.dataset_id, "base_model": row.base_model_id, "recipe": row.recipe}
+    return names | {"project": project, "device": row.device, "name": row.name}
+
+
+def page(request, choices, settings, which: str, check: Preflight | None = None, status: int = 200) -> HttpResponse:
+    context = {
+        "place": "train",
+        "choices": choices,
+        "settings": settings,
+        "presets": PRESETS,
+        "preset": which,
+        "check": check,
+        "report": digest(check.report) if check and check.report else None,
+    }
+    return render(request, "training/job_new.html", context, status=status)
+
+
+def checked(request: HttpRequest, check: Preflight) -> HttpResponse:
+    """The form as it was checked, beside what was found."""
+    context = {"check": check, "report": digest(check.report) if check.report else None, "place": "train"}
+    if request.htmx and request.GET.get("part") == "check":
+        return render(request, "training/job_new.html#check", context)
+    choices = ChoicesForm(request.user, initial=as_choices(check, check.dataset.project_id))
+    return page(request, choices, SettingsForm(check.recipe, initial=check.settings), "", check)
+
+
+def submitted(request: HttpRequest) -> HttpResponse:
+    choices = ChoicesForm(request.user, request.POST)
+    name = request.POST.get("recipe") if request.POST.get("recipe") in RECIPES else "dpo"
+    settings = SettingsForm(name, request.POST)
+    if not (choices.is_valid() & settings.is_valid()):
+        return page(request, choices, settings, request.POST.get("preset", ""), status=422)
+    wanted = {key: choices.cleaned_data[key] for key in ("dataset", "recipe", "base_model", "device")}
+    wanted |= {"settings": settings.cleaned_data, "name": choices.cleaned_data["name"]}
+    if request.POST.get("action") == "launch" and (check := passed(request, wanted)):
+        return launch(request, check)
+    check = preflights.ask(request.user, **wanted)
+    return redirect(f"{reverse('job_new')}?check={check.pk}#check")
+
+
+def passed(request: HttpRequest, wanted: dict[str, Any]) -> Preflight | None:
+    """The finished check of exactly these choices; anything changed since is checked again."""
+    pk = request.POST.get("check", "")
+    check = Preflight.objects.filter(pk=pk, created_by=request.user, status="ready").first() if pk.isdigit() else None
+    same = check and all(getattr(check, key) == value for key, value in wanted.items() if key != "name")
+    if not same:
+        messages.info(request, "What you chose differs from what was checked, so it is checked again.")
+        return None
+    check.name = wanted["name"]
+    return check
+
+
+def launch(request: HttpRequest, check: Preflight) -> HttpResponse:
+    """Errors block; warnings need the box ticked."""
+    back = redirect(f"{reverse('job_new')}?check={check.pk}#check")
+    report = digest(check.report)
+    if report["errors"]:
+        messages.error(request, "This cannot be launched: the check found errors.")
+        return back
+    if report["warnings"] and not request.POST.get("confirmed"):
+        messages.error(request, "Read the warnings and tick the box to launch all the same.")
+        return back
+    try:
+        job = engine.launch(
+            request.user, check.dataset, check.recipe, check.base_model, check.settings, check.name, device=check.device
+        )
+    except ValueError as error:
+        messages.error(request, str(error))
+        return back
+    TrainingJob.objects.filter(pk=job.pk).update(preflight=check.report)
+    return redirect(job)
