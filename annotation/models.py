@@ -72,7 +72,7 @@ class Project(models.Model):
 
     def free_slug(self) -> str:
         stem = slugify(self.name)[:70] or "project"
-        taken = set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+        taken = {"new", *Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True)}
         return next(s for n in range(1, len(taken) + 2) if (s := stem if n == 1 else f"{stem}-{n}") not in taken)
 
     def role_of(self, user) -> str | None:

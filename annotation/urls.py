@@ -2,19 +2,24 @@
 
 from django.urls import path
 
-from annotation.views import datasets, imports, projects, prompts, rank
+from annotation.views import datasets, imports, people, projects, prompts, rank
 
 urlpatterns = [
     path("projects/", projects.projects, name="projects"),
     path("projects/new/", projects.project_new, name="project_new"),
     path("projects/<slug:slug>/", projects.project, name="project"),
     path("projects/<slug:slug>/settings/", projects.project_settings, name="project_settings"),
-    path("projects/<slug:slug>/people/", projects.project_people, name="project_people"),
+    path("projects/<slug:slug>/people/", people.project_people, name="project_people"),
     path("projects/<slug:slug>/import/", imports.import_new, name="import_new"),
     path("projects/<slug:slug>/imports/<int:pk>/", imports.import_page, name="import"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="prompts"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="prompt"),
     path("projects/<slug:slug>/rank/", rank.rank, name="rank"),
+    path("projects/<slug:slug>/rank/next/", rank.rank_next, name="rank_next"),
+    path("projects/<slug:slug>/rank/submit/", rank.rank_submit, name="rank_submit"),
+    path("projects/<slug:slug>/rank/skip/", rank.rank_skip, name="rank_skip"),
+    path("projects/<slug:slug>/rank/undo/", rank.rank_undo, name="rank_undo"),
+    path("projects/<slug:slug>/rank/draft/", rank.rank_draft, name="rank_draft"),
     path("projects/<slug:slug>/freeze/", datasets.dataset_new, name="dataset_new"),
     path("datasets/", datasets.datasets, name="datasets"),
     path("datasets/<slug:slug>/", datasets.dataset, name="dataset"),

@@ -76,7 +76,7 @@ def ago(moment: datetime | None) -> SafeString | str:
     seconds = (timezone.now() - moment).total_seconds()
     text = relative(seconds)
     return format_html(
-        '<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S %Z}">{}</time>', moment.isoformat(), moment, text
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S %Z}", text
     )
 
 

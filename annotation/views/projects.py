@@ -1,24 +1,192 @@
-"""Projects: the list, one project's page, its settings and people."""
+"""Projects: the list, one project's page, its settings."""
 
+from datetime import date
+
+from django import forms
+from django.contrib import messages
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+
+from annotation import overview
+from annotation.access import project_or_404
+from annotation.agreement import Agreement, agreement
+from annotation.counters import want_labels
+from annotation.models import KINDS, Criterion, Dataset, Membership, Project
+from annotation.templatetags.text import markdown
+
+SETTINGS = ["name", "description", "guidelines", "kind", "labels_wanted", "allow_ties", "blind", "ask_ratings"]
 
 
-def projects(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+class ProjectForm(forms.ModelForm):
+    class Meta:
+        model = Project
+        fields = SETTINGS
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 2}),
+            "guidelines": forms.Textarea(attrs={"rows": 14, "class": "code", "dir": "auto"}),
+        }
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["labels_wanted"] = forms.IntegerField(
+            min_value=1, max_value=100, help_text="How many different people label each prompt", initial=1
+        )
+        if len(KINDS) == 1 or self.instance.pk:  # what is asked cannot change under labels already given
+            del self.fields["kind"]
 
 
-def project_new(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+CriteriaFormSet = forms.inlineformset_factory(
+    Project, Criterion, fields=["name", "description"], extra=2, widgets={"description": forms.TextInput()}
+)
 
 
-def project(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def projects(request: HttpRequest) -> HttpResponse:
+    found = list(Project.objects.visible_to(request.user))
+    roles = dict(Membership.objects.filter(user=request.user).values_list("project", "role"))
+    done = overview.progress_of(found)
+    for item in found:
+        item.role = roles.get(item.pk, "manager")  # a superuser manages what she is no member of
+        item.progress = done[item.pk]
+    context = {"place": "label", "projects": found, "may_create": may_create(request.user)}
+    return render(request, "annotation/projects.html", context)
 
 
-def project_settings(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def may_create(user) -> bool:
+    """Staff, and whoever manages a project already."""
+    return user.is_staff or user.is_superuser or user.memberships.filter(role="manager").exists()
 
 
-def project_people(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def project_new(request: HttpRequest) -> HttpResponse:
+    if not may_create(request.user):
+        raise PermissionDenied("New projects are made by managers and administrators. Ask one of them to add yours.")
+    if "preview" in request.GET:
+        return preview(request)
+    form = ProjectForm(request.POST or None)
+    criteria = CriteriaFormSet(request.POST or None, instance=Project())
+    if request.method == "POST" and form.is_valid() and criteria.is_valid():
+        project = create_project(form, criteria, request.user)
+        messages.success(request, f"{project} is ready for its first prompts.")
+        return redirect(project)
+    context = {"place": "label", "form": form, "criteria": criteria}
+    return render(request, "annotation/project_form.html", context)
+
+
+@transaction.atomic
+def create_project(form: ProjectForm, criteria: forms.BaseInlineFormSet, creator) -> Project:
+    criteria.instance = project = form.save()
+    criteria.save()
+    Membership.objects.create(project=project, user=creator, role="manager")
+    return project
+
+
+def preview(request: HttpRequest) -> HttpResponse:
+    """Guidelines as labelers will read them, while they are written."""
+    return HttpResponse(markdown(request.POST.get("guidelines", "")))
+
+
+def project(request: HttpRequest, slug: str) -> HttpResponse:
+    project = project_or_404(request.user, slug)
+    context = {"place": "label", "project": project, "reviews": project.role != "labeler"}
+    if "agreement" in request.GET and context["reviews"]:
+        context |= quality(project)
+        if request.htmx:
+            return render(request, "annotation/project.html#agreement", context)
+    context |= state_of(project, request.user)
+    return render(request, "annotation/project.html", context)
+
+
+def state_of(project: Project, user) -> dict:
+    """What every member sees: progress, the days, her own labels, what to do next."""
+    people = overview.labelers(project)
+    done = overview.progress_of([project])[project.pk]
+    membership = project.memberships.filter(user=user).first()
+    context = {
+        "progress": done,
+        "days": bars(overview.days(project)),
+        "labelers": people,
+        "mine": next((row for row in people if row["labeler"] == user.pk), None),
+        "waiting": overview.waiting_for(project, user, membership.cursor if membership else 0),
+        "criteria": project.criteria.all(),
+    }
+    if project.role == "manager":
+        context["lacking"] = overview.bounded(overview.waiting(project.prompts))
+        newest = Dataset.objects.filter(project=project, status="ready").first()
+        context["fresh"] = done.given - newest.ranking_count if newest else done.given
+        context["newest"] = newest
+    return context
+
+
+def quality(project: Project) -> dict:
+    """Agreement, and what a bounded sample says of labelers; kept for as long as no label is added."""
+    people = overview.labelers(project)
+    given = sum(row["given"] for row in people)
+    key = f"quality:{project.pk}:{given}"
+    found = cache.get(key)
+    if found is None:
+        taken = overview.sample(project)
+        found = {"sample": sample_facts(taken, people), "agreement": agreement(taken.labels)}
+        cache.set(key, found, 600)
+    return {"labelers": labeler_rows(people, found["sample"], found["agreement"]), "measured": True} | found
+
+
+def sample_facts(taken: overview.Sample, people: list[dict]) -> dict:
+    return {
+        "rankings": taken.sources.total(),
+        "sources": taken.sources.most_common(),
+        "prompts": len(taken.labels),
+        "seconds": {row["labeler"]: taken.median_seconds(row["labeler"]) for row in people},
+    }
+
+
+def labeler_rows(people: list[dict], sample: dict, agreed: Agreement) -> list[dict]:
+    return [
+        row | {"seconds": sample["seconds"].get(row["labeler"]), "agrees": agreed.of(row["labeler"])} for row in people
+    ]
+
+
+def bars(days: list[tuple[date, int]]) -> dict:
+    """A bar chart's geometry: 100 high, one wide a day."""
+    most = max(1, *(labels for _, labels in days))
+    rows = [
+        {"x": n, "y": 100 - 100 * labels / most, "height": 100 * labels / most, "day": day, "labels": labels}
+        for n, (day, labels) in enumerate(days)
+    ]
+    return {"rows": rows, "most": most, "first": days[0][0], "last": days[-1][0], "any": any(n for _, n in days)}
+
+
+def project_settings(request: HttpRequest, slug: str) -> HttpResponse:
+    project = project_or_404(request.user, slug, "manager")
+    if "preview" in request.GET:
+        return preview(request)
+    if "delete" in request.POST:
+        return delete_project(request, project)
+    before = project.labels_wanted
+    form = ProjectForm(request.POST or None, instance=project)
+    criteria = CriteriaFormSet(request.POST or None, instance=project)
+    if request.method == "POST" and form.is_valid() and criteria.is_valid():
+        save_settings(form, criteria, before)
+        messages.success(request, "Settings saved.")
+        return redirect("project_settings", slug)
+    context = {"place": "label", "project": project, "form": form, "criteria": criteria}
+    return render(request, "annotation/project_form.html", context)
+
+
+@transaction.atomic
+def save_settings(form: ProjectForm, criteria: forms.BaseInlineFormSet, before: int) -> None:
+    project = form.save()
+    criteria.save()
+    if project.labels_wanted != before:
+        want_labels(project, project.labels_wanted)
+
+
+def delete_project(request: HttpRequest, project: Project) -> HttpResponse:
+    """Only an empty project goes: labels are never thrown away with a click."""
+    if project.prompts.exists() or project.datasets.exists() or project.jobs.exists() or project.models.exists():
+        messages.error(request, "Only an empty project can be deleted; this one holds prompts, datasets or models.")
+        return redirect("project_settings", project.slug)
+    project.delete()
+    messages.success(request, f"{project} is deleted.")
+    return redirect("projects")

@@ -1,0 +1,46 @@
+"""Keep prompts' counters right when a manager changes how many labels are wanted or deletes a ranking."""
+
+from django.db import transaction
+from django.db.models import Case, Count, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Greatest
+from django.utils import timezone
+
+from annotation.models import Completion, Project, Prompt, Ranking
+from annotation.progress import tally
+
+
+def want_labels(project: Project, wanted: int) -> int:
+    """Let every prompt of the project want `wanted` labels, never fewer than it has or has reserved.
+
+    One statement over each row's own columns, so that a reservation made meanwhile is never lost:
+    labels_wanted − open_slots is what is given or reserved. Prompts that wait for completions keep no open slot.
+    """
+    taken = F("labels_wanted") - F("open_slots")
+    enough = Greatest(Value(wanted), taken)
+    waits = Q(open_slots=0, labels_given=0, answers__lt=2)
+    return project.prompts.annotate(answers=completions_count()).update(
+        labels_wanted=Case(When(waits, then=Value(wanted)), default=enough),
+        open_slots=Case(When(waits, then=Value(0)), default=enough - taken),
+    )
+
+
+def completions_count() -> Coalesce:
+    rows = Completion.objects.filter(prompt=OuterRef("pk")).order_by().values("prompt").annotate(n=Count("pk"))
+    return Coalesce(Subquery(rows.values("n")), 0)
+
+
+@transaction.atomic
+def delete_ranking(ranking: Ranking) -> None:
+    """Take one ranking back: its prompt opens again for somebody else, and its day's tally forgets it."""
+    wanted = ranking.prompt.project.labels_wanted
+    surplus = Q(labels_wanted__gt=wanted)  # kept only because this many labels were there already
+    gone, _ = Ranking.objects.filter(pk=ranking.pk).delete()
+    if not gone:
+        return
+    Prompt.objects.filter(pk=ranking.prompt_id).update(
+        labels_given=F("labels_given") - 1,
+        labels_wanted=Case(When(surplus, then=F("labels_wanted") - 1), default=F("labels_wanted")),
+        open_slots=Case(When(surplus, then=F("open_slots")), default=F("open_slots") + 1),
+    )
+    day = timezone.localdate(ranking.created)
+    tally(ranking.prompt.project_id, ranking.labeler, day=day, labels=-1, seconds=-ranking.seconds)
