@@ -16,13 +16,13 @@ from annotation.ranks import FLAGS, sketched
 UNDOS = 10  # decisions that can be open again at once
 
 
-def undo(project: Project, labeler) -> Prompt | None:
-    """Open her latest decision again, with its content as a draft and its slot kept; None when there is none left."""
+def undo(project: Project, labeler) -> Ranking | Skip | None:
+    """Open her latest decision again, with its content as a draft and its slot kept. Returns what it was, if any."""
     with transaction.atomic():
         leases.take_seat(project, labeler)
         if leases.leases_of(project, labeler).count() >= UNDOS + leases.AHEAD:
             return None
-        return next((decision.prompt for decision in decisions(project, labeler) if reopened(project, decision)), None)
+        return next((decision for decision in decisions(project, labeler) if reopened(project, decision)), None)
 
 
 def decisions(project: Project, labeler) -> list[Ranking | Skip]:

@@ -1,8 +1,156 @@
-"""The ranking page."""
+"""The ranking page: hand out the next prompt, take rankings, skips, undos and drafts; forms work without JavaScript."""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.access import project_or_404
+from annotation.models import Project, Prompt, Skip
+from annotation.progress import progress, standstill
+from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_ranking
+from annotation.ranks import FLAGS, Invalid
+from annotation.undo import undo
+
+RATINGS = range(1, 8)
 
 
-def rank(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+@never_cache
+@require_safe
+def rank(request: HttpRequest, slug: str) -> HttpResponse:
+    project = project_or_404(request.user, slug)
+    return page(request, project)
+
+
+@never_cache
+@require_safe
+def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
+    """The card after those `besides`, fetched ahead so that the page turns at once."""
+    project = project_or_404(request.user, slug)
+    besides = [int(pk) for pk in request.GET.getlist("besides")[:20] if pk.isdecimal()]
+    context = card(request, project, besides)
+    return render(request, f"annotation/rank_{'card' if context['task'] else 'end'}.html", context)
+
+
+@require_POST
+def rank_submit(request: HttpRequest, slug: str) -> HttpResponse:
+    project, prompt = posted_prompt(request, slug)
+    said = said_in(request.POST)
+    try:
+        done = submit_ranking(prompt, request.user, said, request.POST.get("key"))
+    except Invalid as invalid:
+        save_draft(prompt, request.user, said)
+        return refused(request, project, invalid)
+    except TooLate as late:
+        return answer(request, slug, {"detail": str(late)}, 409)
+    return answer(request, slug, {"ranking": done.ranking.pk, "again": done.again})
+
+
+@require_POST
+def rank_skip(request: HttpRequest, slug: str) -> HttpResponse:
+    project, prompt = posted_prompt(request, slug)
+    save_draft(prompt, request.user, said_in(request.POST))
+    try:
+        skipped = skip(prompt, request.user, request.POST.get("reason", ""), request.POST.get("comment", ""))
+    except Invalid as invalid:
+        return refused(request, project, invalid)
+    return answer(request, slug, {"skip": skipped.pk})
+
+
+@require_POST
+def rank_undo(request: HttpRequest, slug: str) -> HttpResponse:
+    project = project_or_404(request.user, slug)
+    if request.POST.get("prompt"):
+        save_draft(posted_prompt(request, slug)[1], request.user, said_in(request.POST))
+    decision = undo(project, request.user)
+    if decision is None:
+        return answer(request, slug, {"detail": "Nothing to undo: the last ten decisions can be opened again."}, 409)
+    return answer(request, slug, {"prompt": decision.prompt_id, "was": decision._meta.model_name})
+
+
+@require_POST
+def rank_draft(request: HttpRequest, slug: str) -> HttpResponse:
+    _project, prompt = posted_prompt(request, slug)
+    save_draft(prompt, request.user, said_in(request.POST))
+    return HttpResponse(status=204)
+
+
+def posted_prompt(request: HttpRequest, slug: str) -> tuple[Project, Prompt]:
+    project = project_or_404(request.user, slug)
+    pk = request.POST.get("prompt", "")
+    prompt = project.prompts.filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 19 else None
+    if prompt is None:
+        raise Http404
+    prompt.project = project
+    return project, prompt
+
+
+def said_in(post) -> dict[str, Any]:
+    """The form as `ranks.checked` reads it. `best` is the one key of two completions: an id, `tie` or `none`."""
+    shown = post.get("shown", "").split(",")
+    said: dict[str, Any] = {flag: bool(post.get(flag)) for flag in FLAGS}
+    said |= {"comment": post.get("comment", ""), "seconds": post.get("seconds"), "shown": shown}
+    for field in ("rank", "rating"):
+        start = f"{field}_"
+        said[f"{field}s"] = {
+            name.removeprefix(start): post[name] for name in post if name.startswith(start) and post[name]
+        }
+    if best := post.get("best"):
+        said["ranks"] = {pk: "1" if best in ("tie", "none", pk) else "2" for pk in shown}
+        said["all_bad"] = said["all_bad"] or best == "none"
+    return said
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept") == "application/json"
+
+
+def answer(request: HttpRequest, slug: str, data: dict, status: int = 200) -> HttpResponse:
+    """JSON for the page's script; for a plain form the page itself, with the message on it."""
+    if wants_json(request):
+        return JsonResponse(data, status=status)
+    if status >= 400:
+        messages.error(request, data["detail"])
+    return redirect("rank", slug)
+
+
+def refused(request: HttpRequest, project: Project, invalid: Invalid) -> HttpResponse:
+    """What was sent stands as a draft; each error stands at its field."""
+    if wants_json(request):
+        return JsonResponse({"detail": str(invalid), "errors": invalid.errors}, status=422)
+    return page(request, project, invalid.errors, status=422)
+
+
+def page(request: HttpRequest, project: Project, errors: dict | None = None, status: int = 200) -> HttpResponse:
+    context = card(request, project, errors=errors or {})
+    context |= {"progress": progress(project, request.user), "place": "label"}
+    return render(request, "annotation/rank.html", context, status=status)
+
+
+def card(request: HttpRequest, project: Project, besides: list[int] = (), errors: dict | None = None) -> dict[str, Any]:
+    """What the card shows: the prompt to rank with its draft filled in, or why there is none."""
+    task = next_prompt(project, request.user, besides)
+    if task is None:
+        nothing = standstill(project, request.user) | progress(project, request.user)
+        return {"project": project, "task": None, "end": nothing}
+    draft, errors = task["draft"] or {}, errors or {}
+    for completion in task["completions"]:
+        pk = str(completion["id"])
+        completion["rank"] = draft.get("ranks", {}).get(pk)
+        completion["rating"] = draft.get("ratings", {}).get(pk)
+        completion["error"] = errors.pop(f"rank_{pk}", "") or errors.pop(f"rating_{pk}", "")
+    count = len(task["completions"])
+    return {
+        "project": project,
+        "task": task,
+        "draft": draft,
+        "pair": count == 2,
+        "places": range(1, count + 1),
+        "ratings": RATINGS if project.ask_ratings else (),
+        "reasons": Skip.REASONS,
+        "errors": errors,
+        "shown": ",".join(str(completion["id"]) for completion in task["completions"]),
+    }
