@@ -201,7 +201,7 @@ if HTTPS:
     SECURE_HSTS_SECONDS = 31536000
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["annotation.uploads.LimitedUpload"]
 FILE_UPLOAD_TEMP_DIR = HOME / "uploads"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 UPLOAD_BYTES = int(env("STUDIO_UPLOAD_MB")) * 1024 * 1024
