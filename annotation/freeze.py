@@ -1,10 +1,10 @@
 """Freeze a project's rankings into a dataset: immutable rows, split by prompt, with a fingerprint and a report."""
 
 import hashlib
+import json
 import shutil
 import uuid
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.text import slugify
 
+from annotation import wake
 from annotation.conversion import DISAGREEMENT, settle
 from annotation.models import Dataset, Project, RankedCompletion
 from annotation.pairs import chosen_rankings, lines, prompts_with_pairs
@@ -36,10 +37,15 @@ TOO_SMALL = (
     "Rank more prompts, or widen the filters."
 )
 SILENT = timedelta(seconds=30)
+TASK = "annotation.tasks.freeze_dataset"
 
 
-class CannotFreeze(ValueError):
-    """These labels and options make no dataset; the text says what is needed."""
+class NotFrozen(ValueError):
+    """These labels and options make no dataset; the text says why, and what is needed."""
+
+
+class NotEnough(NotFrozen):
+    """Too few labels."""
 
 
 def freeze(
@@ -54,7 +60,7 @@ def freeze(
     options |= state_of(rankings)
     prompts = rankings.values("prompt").distinct().count()
     if prompts < 2:
-        raise CannotFreeze(TOO_SMALL.format(there="is 1 ranked prompt" if prompts else "are no ranked prompts"))
+        raise NotEnough(TOO_SMALL.format(there="is 1 ranked prompt" if prompts else "are no ranked prompts"))
     if twin := next((d for d in project.datasets.exclude(status="failed") if d.options == options), None):
         twin.again = True
         return twin
@@ -62,19 +68,19 @@ def freeze(
     if not background:
         write(dataset)
         return final(dataset)
-    wake(dataset)
+    wake.on_commit(TASK, dataset.pk)
     dataset.again = False
     return dataset
 
 
 def checked(options: dict[str, Any]) -> dict[str, Any]:
     if unknown := options.keys() - DEFAULTS.keys():
-        raise CannotFreeze(f"Unknown option {sorted(unknown)[0]!r}; known are {', '.join(DEFAULTS)}.")
+        raise NotFrozen(f"Unknown option {sorted(unknown)[0]!r}; known are {', '.join(DEFAULTS)}.")
     options = DEFAULTS | options
     if not 0.01 <= options["eval_share"] <= 0.5:
-        raise CannotFreeze("The share kept for evaluation should be between 1 % and 50 %.")
+        raise NotFrozen("The share kept for evaluation should be between 1 % and 50 %.")
     if options["disagreement"] not in DISAGREEMENT:
-        raise CannotFreeze(f"disagreement should be one of {', '.join(DISAGREEMENT)}.")
+        raise NotFrozen(f"disagreement should be one of {', '.join(DISAGREEMENT)}.")
     return {**options, **{name: sorted(options[name]) for name in ("labelers", "sources", "criteria")}}
 
 
@@ -100,13 +106,7 @@ def create(project: Project, name: str, options: dict, user: Any) -> Dataset:
                 return Dataset.objects.create(project=project, **fields)
         except IntegrityError:  # somebody took the name a moment ago
             continue
-    raise CannotFreeze(f"There are too many datasets called {name}; choose another name.")
-
-
-def wake(dataset: Dataset) -> None:
-    from annotation.tasks import freeze_dataset
-
-    transaction.on_commit(partial(freeze_dataset.delay, dataset.pk), robust=True)
+    raise NotFrozen(f"There are too many datasets called {name}; choose another name.")
 
 
 def wake_lost() -> int:
@@ -114,7 +114,7 @@ def wake_lost() -> int:
     lost = [d for d in Dataset.objects.filter(status="freezing") if timezone.now() - heard_of(d) > SILENT]
     for dataset in lost:
         beat(dataset, dataset.done)
-        wake(dataset)
+        wake.send(TASK, dataset.pk)
     return len(lost)
 
 
@@ -138,7 +138,7 @@ def final(dataset: Dataset) -> Dataset:
         dataset = Dataset.objects.get(slug=older)
     dataset.again = bool(older)
     if dataset.status == "failed":
-        raise CannotFreeze(dataset.message)
+        raise NotFrozen(dataset.message)
     return dataset
 
 
@@ -150,7 +150,7 @@ def write(dataset: Dataset) -> None:
     folder.mkdir()
     try:
         publish(dataset, folder, write_rows(dataset, folder))
-    except (CannotFreeze, OSError) as error:
+    except (NotFrozen, OSError) as error:
         text = f"The rows cannot be written: {error.strerror or error}." if isinstance(error, OSError) else str(error)
         Dataset.objects.filter(pk=dataset.pk, status="freezing").update(status="failed", message=text, report={})
     finally:
@@ -163,7 +163,7 @@ def write_rows(dataset: Dataset, folder: Path) -> dict[str, Any]:
     if not written["train"] or not written["eval"]:
         if written["report"]["prompts"] < 2:
             there = "is 1 prompt with a pair" if written["report"]["prompts"] else "is no pair: every ranking is a tie"
-            raise CannotFreeze(TOO_SMALL.format(there=there))
+            raise NotEnough(TOO_SMALL.format(there=there))
         written = Split(dataset, folder, moved=written["nearest"]).run()
     return written
 
@@ -251,3 +251,10 @@ def fingerprint_of(folder: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def held_out_prompts(dataset: Dataset) -> list[list[dict]]:
+    """The prompts (as chats) of the eval split, each once, in their order."""
+    with store().fetch(f"{dataset.folder}/eval.jsonl").open() as file:
+        rows = map(json.loads, file)
+        return list({row["prompt_id"]: row["prompt"] for row in rows}.values())

@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from annotation import uploads, wake
 from annotation.cells import BadFile, BadRow
 from annotation.columns import check, guess
 from annotation.landing import land
@@ -27,6 +27,7 @@ BATCH_CHARACTERS = 8_000_000
 SQLITE_ROWS = 500_000  # in one transaction: nobody else can write meanwhile
 STRICT_LANDING = timedelta(minutes=15)
 SILENT = timedelta(seconds=30)  # a running import without a sign of life for longer has lost its worker
+TASK = "annotation.tasks.import_file"
 
 Progress = Callable[[Import], None]
 
@@ -70,15 +71,19 @@ def queue_import(project: Project, key: str, name: str, mapping: dict, strict: b
     job = Import.objects.create(
         project=project, created_by=user, name=name[:255], file=key, mapping=mapping, strict=strict
     )
-    wake(job)
+    wake.on_commit(TASK, job.pk)
     return job
 
 
-def wake(job: Import) -> None:
-    """Tell the workers. Should the broker be away, `wake_lost` tells them later."""
-    from annotation.tasks import import_file
-
-    transaction.on_commit(partial(import_file.delay, job.pk), robust=True)
+def accept_upload(project: Project, file: Any, user: Any = None, strict: bool = False, mapping: dict | None = None):
+    """Keep an uploaded file, guess what its columns are and queue its import; BadFile when that cannot work."""
+    key = uploads.keep(file)
+    try:
+        mapping = fit(store().fetch(key), mapping or {})
+    except BadFile:
+        store().remove(key)
+        raise
+    return queue_import(project, key, file.name or "upload", mapping, strict, user)
 
 
 def wake_lost() -> int:
@@ -88,7 +93,7 @@ def wake_lost() -> int:
     lost = list(Import.objects.exclude(file="").filter(unheard, status__in=["queued", "running"]))
     for job in lost:
         Import.objects.filter(pk=job.pk, status="queued").update(heartbeat=now)
-        wake(job)
+        wake.send(TASK, job.pk)
     return len(lost)
 
 

@@ -1,12 +1,192 @@
-"""Getting data in: upload or paste, preview, map columns, follow the import."""
+"""Getting data in: upload or paste, preview and map columns, follow the import."""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from itertools import islice
+from typing import Any
+
+from django import forms
+from django.core.files.base import ContentFile
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from annotation import ingest, uploads
+from annotation.access import project_or_404
+from annotation.cells import BadFile, BadRow
+from annotation.columns import check, guess
+from annotation.models import Import, Project
+from annotation.problems import problems_key
+from annotation.readers import FORMATS, Source
+from annotation.shapes import SHAPES, items
+from annotation.store import store
+
+LOOKED_AT = 100  # rows a preview reads
+SHOWN = 4  # prompts it shows
+FIELDS = {
+    "prompt": ("Prompt", "text, or a chat as messages"),
+    "completions": ("Completions", "one column that holds a list, or several columns"),
+    "chosen": ("Chosen", "the better completion"),
+    "rejected": ("Rejected", "the worse one"),
+    "reference": ("Reference", "a known good answer, shown on request"),
+    "criterion": ("Criterion", "what to judge by; new ones are added to the project"),
+    "metadata": ("Metadata", "an object kept with the prompt"),
+    "id": ("Id", "your own id, kept in the metadata"),
+}
 
 
-def import_new(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+class UploadForm(forms.Form):
+    file = forms.FileField(required=False)
+    text = forms.CharField(required=False, widget=forms.Textarea)
+
+    def clean(self) -> dict:
+        if not self.cleaned_data.get("file") and not self.cleaned_data.get("text"):
+            raise forms.ValidationError("Choose a file, or paste some rows.")
+        return self.cleaned_data
+
+    def keep(self) -> tuple[str, str]:
+        """(key in the store, name to show)"""
+        file = self.cleaned_data["file"] or ContentFile(self.cleaned_data["text"].encode(), "pasted text")
+        return uploads.keep(file), file.name
 
 
-def import_page(request: HttpRequest, **where) -> HttpResponse:
-    return render(request, "base.html")
+def import_new(request: HttpRequest, slug: str) -> HttpResponse:
+    project = project_or_404(request.user, slug, "manager")
+    form = UploadForm(request.POST or None, request.FILES or None)
+    if request.method == "POST":
+        if reason := uploads.refused(request):
+            form.add_error(None, reason)
+        elif form.is_valid():
+            try:
+                key, name = form.keep()
+                Source(store().fetch(key))
+                address = reverse("import_preview", args=[project.slug])
+                return redirect(f"{address}?{urlencode({'upload': uploads.token(project, key, name)})}")
+            except BadFile as error:
+                form.add_error(None, str(error))
+    context = {"place": "label", "project": project, "form": form, "imports": project.imports.all()[:10]}
+    status = 422 if form.is_bound and form.errors else 200
+    return render(request, "annotation/import_new.html", context, status=status)
+
+
+def import_preview(request: HttpRequest, slug: str) -> HttpResponse:
+    project = project_or_404(request.user, slug, "manager")
+    said = request.POST or request.GET
+    try:
+        key, name = uploads.opened(project, said.get("upload", ""))
+        look = look_into(key, said)
+    except BadFile as error:
+        name, look = "", {"trouble": str(error), "lost": True}
+    if request.method == "POST" and not look["trouble"]:
+        job = ingest.queue_import(project, key, name, look["mapping"], said.get("strict") == "on", request.user)
+        return redirect("import", project.slug, job.pk)
+    context = {"place": "label", "project": project, "upload": said.get("upload", ""), "name": name, "look": look}
+    context |= {"formats": FORMATS, "shapes": SHAPES, "strict": said.get("strict") == "on"}
+    template = "annotation/import_preview.html"
+    return render(request, template + "#look" if request.htmx else template, context)
+
+
+def look_into(key: str, said: Any) -> dict[str, Any]:
+    """The first rows as they would land, under the mapping asked for or guessed."""
+    source = Source(store().fetch(key), said.get("format", "") if said.get("format") in FORMATS else "")
+    head, stopped = [], ""
+    try:
+        head = list(islice(source, LOOKED_AT))
+    except BadFile as error:
+        stopped = str(error)
+    rows = [value for _, value in head if not isinstance(value, BadRow)]
+    columns = list(dict.fromkeys(name for row in rows for name in (row if isinstance(row, dict) else ("prompt",))))
+    mapping = {"format": source.format} | asked(said, columns, guess(rows))
+    trouble = stopped or check(mapping, columns)
+    found, problems = ([], []) if trouble else landed(head, mapping)
+    return {
+        "mapping": mapping,
+        "fields": fields_of(mapping, columns),
+        "columns": columns,
+        "size": source.total,
+        "unit": source.unit,
+        "looked_at": len(head),
+        "found": found[:SHOWN],
+        "problems": problems,
+        "trouble": trouble or ("" if found else "None of the first rows can be read this way."),
+    }
+
+
+def asked(said: Any, columns: list[str], guessed: dict) -> dict[str, Any]:
+    """The mapping chosen on the page; the guess where the page has not chosen yet, or chose another shape."""
+    shape = said.get("shape") if said.get("shape") in SHAPES else guessed.get("shape", "prompts")
+    if said.get("mapped") != shape:
+        return guessed | {"shape": shape}
+    mapping: dict[str, Any] = {"shape": shape}
+    for field in (*SHAPES[shape].needs, *SHAPES[shape].takes):
+        chosen = [column for column in said.getlist(field) if column in columns]
+        if chosen:
+            mapping[field] = chosen if len(chosen) > 1 and field == "completions" else chosen[0]
+    return mapping
+
+
+def landed(head: list[tuple[int, Any]], mapping: dict) -> tuple[list, list[dict]]:
+    found, problems = [], []
+    for line, value in head:
+        try:
+            if isinstance(value, BadRow):
+                raise value
+            found += items(value, mapping)
+        except BadRow as error:
+            problems.append({"row": line, "reason": str(error)})
+    return [described(item) for item in found], problems
+
+
+def described(item: Any) -> dict[str, Any]:
+    ranks = item.rankings[0] if item.rankings else [None] * len(item.completions)
+    completions = sorted(zip(ranks, item.completions, strict=True), key=lambda pair: pair[0] or 99)
+    return {"item": item, "completions": completions, "ranked": bool(item.rankings)}
+
+
+def fields_of(mapping: dict, columns: list[str]) -> list[dict[str, Any]]:
+    shape = SHAPES.get(mapping.get("shape", ""))
+    if shape is None:
+        return []
+    fields = []
+    for name in (*shape.needs, *shape.takes):
+        chosen = mapping.get(name) or []
+        chosen = chosen if isinstance(chosen, list) else [chosen]
+        label, help_text = FIELDS[name]
+        fields.append({"name": name, "label": label, "help": help_text, "needed": name in shape.needs})
+        fields[-1] |= {"options": [(column, column in chosen) for column in columns], "several": name == "completions"}
+    return fields
+
+
+def import_page(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    project = project_or_404(request.user, slug, "manager")
+    job = get_object_or_404(project.imports, pk=pk)
+    if request.method == "POST":
+        ingest.cancel(job)
+        return redirect("import", project.slug, pk)
+    if not job.ended:
+        ingest.wake_lost()
+    context = {"place": "label", "project": project, "job": job, **pace(job)}
+    template = "annotation/import.html"
+    return render(request, template + "#report" if request.htmx else template, context)
+
+
+def pace(job: Import) -> dict[str, float | None]:
+    """Rows a second and seconds left, once there is something to go by."""
+    if not job.started or not job.done:
+        return {"rate": None, "eta": None}
+    seconds = max(((job.finished or timezone.now()) - job.started).total_seconds(), 0.001)
+    left = (job.total - job.done) * seconds / job.done
+    return {"rate": job.rows / seconds, "seconds": seconds, "eta": None if job.ended else left}
+
+
+@require_safe
+def import_problems(request: HttpRequest, slug: str, pk: int) -> FileResponse:
+    """Every bad row, as JSON lines."""
+    project: Project = project_or_404(request.user, slug, "manager")
+    job = get_object_or_404(project.imports, pk=pk)
+    try:
+        file = store().fetch(problems_key(job)).open("rb")
+    except FileNotFoundError as error:
+        raise Http404("This import has no bad rows.") from error
+    return FileResponse(file, as_attachment=True, filename=f"import-{job.pk}-problems.jsonl")
