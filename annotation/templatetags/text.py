@@ -129,15 +129,15 @@ def size(count: float | None) -> str:
 @register.filter
 def number(value: float | None, digits: int = 3) -> str:
     """
-    >>> number(None), number(0.69314), number(12345), number(5e-07), number(True)
-    ('–', '0.693', '12,345', '5e-07', 'True')
+    >>> number(None), number(0.69314), number(12345), number(5e-07), number(2199404761.9), number(True)
+    ('–', '0.693', '12,345', '5e-07', '2,199,404,762', 'True')
     """
     if value is None or value == "":
         return "–"
     if isinstance(value, (bool, str)):
         return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or abs(value) >= 10_000:
+        return f"{value:,.0f}"
     return f"{value:.{digits}g}" if 0 < abs(value) < 1e-3 else f"{value:.{digits}f}"
 
 
