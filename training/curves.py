@@ -38,6 +38,8 @@ PANELS = [
     ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
     ("Processor", "percent of one core", ["cpu_percent"]),
 ]
+FIRST = 7  # panels that are looked at first; the rest waits below them
+MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
 UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "total_flos", "seconds_per_step"}
 
 
@@ -122,20 +124,19 @@ def extend(curves: dict[str, Curve], rows: Iterable[tuple[int, float, dict[str, 
 def panels(names: Iterable[str]) -> list[dict[str, Any]]:
     """The charts these series need: the known ones in their order, then one for each that is left.
 
-    >>> [panel["title"] for panel in panels(["eval_loss", "loss", "epoch", "frac_reward_zero_std"])]
-    ['Loss', 'frac_reward_zero_std']
+    >>> [(panel["title"], panel["more"]) for panel in panels(["eval_loss", "loss", "epoch", "frac_reward_zero_std"])]
+    [('Loss', False), ('frac_reward_zero_std', True)]
     """
     left = [name for name in names if name not in UNDRAWN]
     found = []
-    for title, unit, series in PANELS:
+    for place, (title, unit, series) in enumerate(PANELS):
         here = [name for name in series if name in left]
         if here:
-            found.append({"title": title, "unit": unit, "series": here})
+            found.append({"title": title, "unit": unit, "series": here, "more": place >= FIRST})
         left = [name for name in left if name not in here]
     alone = [name for name in left if not (name.startswith("eval_") and name[5:] in left)]
-    return found + [
-        {"title": name, "unit": "", "series": [n for n in (name, f"eval_{name}") if n in left]} for name in alone
-    ]
+    both = [(name, [n for n in (name, f"eval_{name}") if n in left]) for name in alone]
+    return found + [{"title": name, "unit": "", "series": series, "more": True} for name, series in both]
 
 
 ACCURACY = ("rewards/accuracies", "accuracy", "mean_token_accuracy")

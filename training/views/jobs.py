@@ -90,6 +90,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
         "manager": run.project.role_of(request.user) == "manager",
         "runs": [as_trace(run)],
     }
+    if part == "tab" and tab == "samples" and not run.ended and request.GET.get("seen") == newest(run):
+        return HttpResponse(status=204)  # nothing new: what is open on the page stays open
     context |= {} if part == "tab" else state(run)
     context |= {} if part == "state" else TAB_CONTEXT[tab](run)
     return render(request, f"training/job.html#{part}" if part else "training/job.html", context)
@@ -120,7 +122,11 @@ def samples(run: TrainingJob) -> dict:
     for sample in run.samples.order_by("-step", "line")[:SAMPLES]:
         group = groups.setdefault(json.dumps(sample.prompt), {"prompt": turns(sample.prompt), "samples": []})
         group["samples"].append(sample)
-    return {"groups": list(groups.values())}
+    return {"groups": list(groups.values()), "newest": newest(run)}
+
+
+def newest(run: TrainingJob) -> str:
+    return str(run.samples.order_by("-line").values_list("line", flat=True).first())
 
 
 def turns(prompt) -> list[dict]:

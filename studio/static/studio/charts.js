@@ -8,7 +8,15 @@ const RUN_COLORS = ["--run1", "--run2", "--run3", "--run4", "--run5", "--run6", 
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const held = (name) => name.startsWith("eval_");
-const short = (name) => name.replace(/^eval_/, "held-out ").replaceAll("_", " ");
+const family = (name) => name.replace(/^eval_/, "");
+const words = (name) => name.replaceAll("_", " ");
+
+// Under its chart's title a series needs little: "train", "held-out", "chosen, held-out".
+function brief(name, all) {
+  const alone = all.every((other) => family(other) === family(name));
+  const what = alone ? "" : words(family(name).split("/").at(-1));
+  return [what, held(name) ? "held-out" : alone ? "train" : ""].filter(Boolean).join(", ");
+}
 
 export function compact(value) {
   if (value == null) return "–";
@@ -76,7 +84,7 @@ class Run {
 function traces(panel, runs, alone) {
   return runs.flatMap((run) => panel.series.filter((name) => run.series[name]?.steps.length).map((name) => ({
     run, name, dash: held(name),
-    label: alone ? short(name) : run.name,
+    label: alone ? brief(name, panel.series) : run.name,
     color: alone ? hue(name, panel.series) : run.color,
   })));
 }
@@ -84,8 +92,8 @@ function traces(panel, runs, alone) {
 function hue(name, all) {
   if (name.includes("chosen")) return "--good";
   if (name.includes("rejected")) return "--bad";
-  const families = [...new Set(all.map((each) => each.replace(/^eval_/, "")))];
-  return ["--accent", "--run3", "--run4", "--run5"][families.indexOf(name.replace(/^eval_/, "")) % 4];
+  const families = [...new Set(all.map(family))];
+  return ["--accent", "--run3", "--run4", "--run5"][families.indexOf(family(name)) % 4];
 }
 
 class Chart {
@@ -102,7 +110,7 @@ class Chart {
   caption() {
     const caption = document.createElement("figcaption");
     const unit = Object.assign(document.createElement("span"), { className: "unit", textContent: this.panel.unit });
-    caption.append(Object.assign(document.createElement("span"), { textContent: short(this.panel.title) }), unit);
+    caption.append(Object.assign(document.createElement("span"), { textContent: words(this.panel.title) }), unit);
     return caption;
   }
 
@@ -187,7 +195,7 @@ class Chart {
     if (!details.open) return;
     const [x, ...columns] = uPlot.join(this.traces.map(({ run, name }) => [run.along(name, "step"), run.series[name].values]));
     const every = Math.ceil(x.length / 200);
-    const head = ["step", ...this.traces.map(({ label, name }) => (this.board.alone ? label : `${label} · ${short(name)}`))];
+    const head = ["step", ...this.traces.map(({ label, name }) => (this.board.alone ? label : `${label} · ${held(name) ? "held-out" : "train"}`))];
     const rows = [...x.keys()].filter((i) => i % every === 0 || i === x.length - 1).map((i) => [x[i], ...columns.map((column) => compact(column[i]))]);
     const table = document.createElement("table");
     const row = (cells, tag) => { const tr = document.createElement("tr"); tr.append(...cells.map((text) => Object.assign(document.createElement(tag), { textContent: text, className: "num" }))); return tr; };
@@ -207,9 +215,8 @@ function nearest(column, at) {
   return null;
 }
 
-function legendButton({ color, dash, label }, pressed, toggle) {
-  const button = document.createElement("button");
-  button.type = "button";
+function legendButton({ color, dash, label, name: series = "" }, pressed, toggle) {
+  const button = Object.assign(document.createElement("button"), { type: "button", title: series });
   button.setAttribute("aria-pressed", pressed);
   const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   swatch.setAttribute("viewBox", "0 0 18 8");
@@ -266,9 +273,10 @@ class Board {
       if (!this.charts.has(panel.title)) this.charts.set(panel.title, new Chart(this, panel));
       const chart = this.charts.get(panel.title);
       chart.panel = panel;
-      this.root.querySelector(".charts").append(chart.box);
+      this.root.querySelector(panel.more ? ".more-charts .charts" : ".charts").append(chart.box);
       chart.draw();
     }
+    this.root.querySelector(".more-charts").hidden = !this.root.querySelector(".more-charts figure");
     this.root.querySelector(".waiting").hidden = this.charts.size > 0;
   }
 
@@ -309,8 +317,8 @@ class Board {
 function split(panel) {
   const names = panel.series.filter((name) => !held(name) || !panel.series.includes(name.slice(5)));
   return names.map((name) => ({
-    title: names.length === 1 ? panel.title : `${panel.title} · ${short(name)}`, unit: panel.unit,
-    series: [name, `eval_${name}`],
+    title: names.length === 1 ? panel.title : `${panel.title} · ${words(name)}`, unit: panel.unit,
+    more: panel.more, series: [name, `eval_${name}`],
   }));
 }
 
