@@ -121,7 +121,7 @@ class PromptQuerySet(models.QuerySet):
 class Prompt(models.Model):
     """A chat to be answered. Its three counters hold: open_slots + leases + labels_given = wanted (or more given)."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts", db_index=False)  # prompt_by_id leads
     criterion = models.ForeignKey(Criterion, models.SET_NULL, null=True, blank=True)
     messages = models.JSONField(help_text='[{"role": "user", "content": "…"}, …]')
     text = models.TextField(help_text="the last user message: what tables show and search reads")
@@ -146,6 +146,7 @@ class Prompt(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["project", "id"], name="prompt_by_id"),
             models.Index(fields=["project", "id"], condition=Q(open_slots__gt=0), name="prompt_queue"),
             models.Index(fields=["project", "labels_given", "id"], name="prompt_by_labels"),
             models.Index(fields=["project", "criterion", "id"], name="prompt_by_criterion"),
