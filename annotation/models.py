@@ -283,7 +283,8 @@ class Tally(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["project", "labeler", "day"], nulls_distinct=False, name="tally_once")
+            models.UniqueConstraint(fields=["project", "labeler", "day"], name="tally_once"),
+            models.UniqueConstraint(fields=["project", "day"], condition=Q(labeler=None), name="tally_imported_once"),
         ]
 
 
