@@ -11,10 +11,10 @@ from training.recipes import RECIPES, config_fields, recipe
 from training.recipes.config import BadConfig, from_text, read
 
 PRESETS = {"smoke": "Smoke: does it run at all?", "small": "Small: a real run on this machine", "full": "Full"}
-USUAL = {
-    *("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "lora"),
-    *("sample_every", "eval_steps"),
-}
+USUAL = (
+    *("beta", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length"),
+    *("sample_every", "eval_steps", "lora"),
+)
 GROUPS = {
     "Adapter": {"lora_r", "lora_alpha", "lora_layers"},
     "Optimiser": {
@@ -80,16 +80,15 @@ class SettingsForm(forms.Form):
     @property
     def groups(self) -> list[dict[str, Any]]:
         """Fields under their headings; `open` where one of them needs the person."""
-        own = {row["name"] for row in self.rows if not row["shared"]}
-        usual = [name for name in self.fields if name in own | USUAL]
-        found = [{"title": "", "fields": usual}]
-        found += [{"title": t, "fields": [n for n in self.fields if n in names]} for t, names in GROUPS.items()]
-        placed = {name for group in found for name in group["fields"]}
-        found.append({"title": "Other", "fields": [name for name in self.fields if name not in placed]})
+        own = {row["name"] for row in self.rows if not row["shared"]} - set(USUAL)
+        found = [("", [name for name in USUAL if name in self.fields])]
+        found += [(title, [n for n in self.fields if n in names]) for title, names in {"Method": own, **GROUPS}.items()]
+        placed = {name for _, names in found for name in names}
+        found.append(("Other", [name for name in self.fields if name not in placed]))
         return [
-            {"title": g["title"], "fields": [self[n] for n in g["fields"]], "open": any(n in self.errors for n in g["fields"])}
-            for g in found
-            if g["fields"]
+            {"title": title, "fields": [self[name] for name in names], "open": any(name in self.errors for name in names)}
+            for title, names in found
+            if names
         ]
 
 
@@ -98,7 +97,7 @@ class ChoicesForm(forms.Form):
 
     project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
     dataset = forms.ModelChoiceField(Dataset.objects.none(), empty_label=None)
-    recipe = forms.ChoiceField(choices=lambda: [(name, summary(name)) for name in RECIPES])
+    recipe = forms.ChoiceField(choices=lambda: [(name, name) for name in RECIPES])
     base_model = forms.ModelChoiceField(ModelVersion.objects.none(), empty_label=None, label="Base model")
     name = forms.CharField(max_length=120, required=False, help_text="Empty: recipe and dataset")
     device = forms.ChoiceField(
@@ -109,6 +108,7 @@ class ChoicesForm(forms.Form):
         super().__init__(data, **kwargs)
         for field in ("project", "recipe"):  # choosing another one changes the rest of the form
             self.fields[field].widget.attrs["data-refill"] = True
+        self.fields["recipe"].help_text = summary(self["recipe"].value())
         self.fields["project"].queryset = projects = Project.objects.run_by(user).distinct()
         self.project = chosen(projects, self["project"].value()) or projects.first()
         self.fields["dataset"].queryset = datasets_for(self.project)
@@ -129,10 +129,9 @@ def models_for(user, project: Project | None):
     return usable.filter(Q(project=None) | Q(project=project)).order_by("name", "-version")
 
 
-def summary(name: str) -> str:
-    """The first line of the recipe's docstring, behind its name."""
-    line = (recipe(name).__doc__ or "").strip().splitlines()[0].rstrip(".")
-    return f"{name} · {line}"
+def summary(name: str | None) -> str:
+    """The first line of the recipe's docstring."""
+    return recipe(name).__doc__.strip().splitlines()[0] if name in RECIPES else ""
 
 
 def preset(name: str, which: str) -> dict[str, Any]:

@@ -4,7 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+
+from django.utils import timezone
 
 from annotation.store import store
 from training import wake
@@ -12,6 +15,7 @@ from training.models import Preflight
 from training.rundir import environment, place, write_config
 
 TIMEOUT = 600  # seconds
+SILENT = timedelta(seconds=20)  # a message not taken for so long may be lost
 
 
 def ask(user, **fields) -> Preflight:
@@ -32,6 +36,15 @@ def run(check: Preflight) -> None:
     finally:
         shutil.rmtree(store().work(check.folder), ignore_errors=True)
     Preflight.objects.filter(pk=check.pk).update(**found)
+
+
+def wake_lost() -> int:
+    """Send again what no worker took; give up what a worker took and never brought back. Returns how many were sent."""
+    old = timezone.now() - timedelta(seconds=TIMEOUT + 60)
+    gone = "The worker that looked at it is gone. Check again."
+    Preflight.objects.filter(status="running", created__lt=old).update(status="failed", message=gone)
+    queued = Preflight.objects.filter(status="queued", created__lt=timezone.now() - SILENT)
+    return sum(wake.send("training.tasks.preflight", pk) for pk in queued.values_list("pk", flat=True)[:20])
 
 
 def look(check: Preflight) -> dict:

@@ -107,6 +107,7 @@ def state(run: TrainingJob) -> dict:
     error = run.error or {}
     return {
         "queue": engine.queue_place(run) if run.status == "queued" else None,
+        "why_waiting": engine.why_waiting(run),
         "resumable": run.status in engine.RESUMABLE,
         "headline": curves.headline(run.latest),
         "changed": [row for row in changed(run.recipe, run.settings) if row["changed"]],

@@ -166,7 +166,9 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         "checksums": bool(request.GET.get("checksums")),
         "card": card(model, files),
         "may_download": may_download(request.user, model),
-        "metrics": sorted((name, value) for name, value in model.metrics.items() if name not in curves.MACHINE),
+        "metrics": sorted((name, value) for name, value in model.metrics.items() if name not in curves.MACHINE)
+        if model.status == "ready"
+        else [],
         "children": visible(request.user).filter(base=model).order_by("-pk")[:20],
         "base_url": request.build_absolute_uri("/v1"),
     }
