@@ -112,6 +112,8 @@ def explain(run_dir: Path, code: int | None) -> dict[str, str]:
     for kind, signs in SIGNS.items():
         if any(sign in log.lower() for sign in signs):
             return failure(kind, lines[-1])
+    if shutil.disk_usage(run_dir).free < 1_000_000:
+        return failure("disk_full", f"The disk that holds {run_dir} is full.")
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return failure("out_of_memory", "Killed by the system (signal 9), most likely because memory ran out.")
     if "ModuleNotFoundError" in last:

@@ -4,13 +4,12 @@ import logging
 import mmap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.utils import timezone
 
 from training.alarms import Watch
 from training.children import Child
@@ -144,19 +143,19 @@ def sample_of(job: TrainingJob, line: int, record: dict) -> Sample:
 
 
 @contextmanager
-def heartbeat(job: TrainingJob) -> Iterator[None]:
-    """Keep the row's heartbeat fresh from a thread: fetching a model or publishing one may take minutes."""
+def heartbeat(sign: Callable[[], object]) -> Iterator[None]:
+    """Call `sign` every few seconds from a thread: fetching a model or publishing one may take minutes."""
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(BEAT):
             try:
-                TrainingJob.objects.filter(pk=job.pk, worker=job.worker).update(heartbeat=timezone.now())
+                sign()
             except DatabaseError:
                 connection.close()
         connection.close()
 
-    thread = threading.Thread(target=beat, name=f"heartbeat of job {job.pk}", daemon=True)
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
@@ -165,7 +164,7 @@ def heartbeat(job: TrainingJob) -> Iterator[None]:
         thread.join(timeout=2)
 
 
-def insist(call, *args) -> Any:
+def insist(call: Callable, *args) -> Any:
     """Call until the database answers: what happens at the end of a job must not be lost to a restart of it."""
     while True:
         try:

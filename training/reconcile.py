@@ -6,12 +6,10 @@ import time
 from datetime import timedelta
 
 import psutil
-from celery.worker import state
-from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from training import hosts, wake
 from training.ending import RESUME, failure
@@ -20,15 +18,15 @@ from training.trainer import RUNNING, adopt, attach
 
 logger = logging.getLogger(__name__)
 GONE = timedelta(minutes=10)  # a machine silent for longer is taken to be off
-PATIENCE = 30.0  # seconds before a row that waits for a worker gets its message again; then ever longer
-WAITING = {  # rows of these kinds wait for the default queue: what says so, and the task that does it
-    "annotation.Import": (Q(status="queued"), "annotation.tasks.import_file"),
-    "annotation.Dataset": (Q(status="freezing"), "annotation.tasks.freeze_dataset"),
-    "training.ModelVersion": (Q(status="fetching", job=None), "training.tasks.fetch_model"),
-    "training.Preflight": (Q(status="queued"), "training.tasks.preflight"),
-    "training.CompletionRun": (Q(status="queued"), "training.tasks.complete"),
-}
-resent: dict[tuple[str, int], tuple[float, float]] = {}  # when it was first missed, and last sent
+PATIENCE = 15.0  # seconds between two looks at what waits for the default queue
+LOST = (  # each sends again what lost its message or its worker, and returns how many
+    "annotation.ingest.wake_lost",
+    "annotation.freeze.wake_lost",
+    "training.completing.wake_lost",
+    "training.fetching.wake_lost",
+    "training.preflights.wake_lost",
+)
+waited = -PATIENCE
 
 
 def reconcile(queues: set[str]) -> None:
@@ -89,24 +87,11 @@ def mark_gone() -> None:
 
 
 def wake_waiting() -> None:
-    """Send the message again for rows no worker took up, unless messages are waiting or a worker is at it."""
-    old = timezone.now() - timedelta(seconds=PATIENCE)
-    for label, (waits, task) in WAITING.items():
-        rows = list(apps.get_model(label).objects.filter(waits, created__lt=old).values_list("pk", flat=True)[:20])
-        if rows and not wake.waiting("default"):
-            for pk in rows:
-                wake_again(label, pk, task)
-
-
-def wake_again(label: str, pk: int, task: str) -> None:
-    begun, last = resent.get((label, pk), (time.monotonic(), 0.0))
-    now = time.monotonic()
-    if now - last < max(PATIENCE, (now - begun) / 2) or working_on(task, pk):
+    """Rows of other kinds that lost their message or worker; unless messages wait, which a busy worker will come to."""
+    global waited
+    if time.monotonic() - waited < PATIENCE or wake.waiting("default"):
         return
-    resent[label, pk] = (begun, now)
-    wake.send(task, pk)
-
-
-def working_on(task: str, pk: int) -> bool:
-    """Whether this very worker is at it."""
-    return any(request.name == task and list(request.args or []) == [pk] for request in state.active_requests)
+    waited = time.monotonic()
+    for dotted in LOST:
+        if woken := import_string(dotted)():
+            logger.info("%s: %s woken", dotted, woken)

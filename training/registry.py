@@ -22,7 +22,6 @@ from training.rundir import link_or_copy, remove
 
 HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?(@[\w./-]{1,100})?")
 KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")  # no other variable of this process is ever sent anywhere
-HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.md", "tokenizer.model", "LICENSE*"]
 
 
 class BadModel(ValueError):
@@ -100,40 +99,6 @@ def register_endpoint(
         raise BadModel("Name the model the endpoint should answer with, as its /v1/models lists it.")
     known = {"endpoint_model": endpoint_model.strip(), "endpoint_key_env": key_env, "created_by": user}
     return new_version(name or endpoint_model, endpoint=url.strip().rstrip("/"), project=project, **known)
-
-
-def fetch_model(model: ModelVersion) -> None:
-    """Download a hub model into the store. Done twice it is one model; what fails says why on the model's page."""
-    if model.status != "fetching" or TrainingJob.objects.filter(model=model).exists():
-        return
-    partial = store().work(f"models/.{model.slug}-{uuid.uuid4().hex[:8]}")
-    try:
-        download(model.source, partial)
-        facts = describe(partial) | {"makes": kind_of_model(partial)}
-        publish(partial, model, link_or_copy)
-        ModelVersion.objects.filter(pk=model.pk).update(status="ready", message="", **facts)
-    except (BadModel, OSError) as error:
-        ModelVersion.objects.filter(pk=model.pk).update(status="failed", message=str(error))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def download(source: str, folder: Path) -> None:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-    except ImportError:
-        raise BadModel("This worker has no huggingface_hub; install it: pip install huggingface_hub.") from None
-    hub_id, _, revision = source.partition("@")
-    try:
-        snapshot_download(hub_id, revision=revision or None, local_dir=folder, allow_patterns=HUB_FILES)
-    except RepositoryNotFoundError:
-        raise BadModel(f"The hub has no model {hub_id}, or it is private. Check the spelling.") from None
-    except LocalEntryNotFoundError:
-        raise BadModel(f"No hub answers, so {hub_id} cannot be fetched. Register a local folder instead.") from None
-    except HfHubHTTPError as error:
-        raise BadModel(f"The hub refused {hub_id}: {str(error).strip().splitlines()[0]}") from error
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
 def new_version(name: str, **fields: Any) -> ModelVersion:

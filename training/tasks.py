@@ -2,9 +2,8 @@
 
 from celery import shared_task
 
-from training import completing, jobs, registry
-from training import reconcile as reconciling
-from training.models import CompletionRun, ModelVersion, TrainingJob
+from training import completing, fetching, jobs, preflights
+from training.models import CompletionRun, ModelVersion, Preflight, TrainingJob
 
 
 @shared_task
@@ -14,7 +13,7 @@ def train(job_id: int) -> None:
 
 @shared_task
 def fetch_model(model_id: int) -> None:
-    registry.fetch_model(ModelVersion.objects.get(pk=model_id))
+    fetching.fetch_model(ModelVersion.objects.get(pk=model_id))
 
 
 @shared_task
@@ -23,5 +22,5 @@ def complete(run_id: int) -> None:
 
 
 @shared_task
-def reconcile() -> None:
-    reconciling.reconcile({"default"})
+def preflight(check_id: int) -> None:
+    preflights.run(Preflight.objects.get(pk=check_id))

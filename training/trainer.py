@@ -49,7 +49,7 @@ def claim(job: TrainingJob) -> bool:
 
 def work(job: TrainingJob, came_from: str) -> None:
     run_dir = store().work(job.run_dir)
-    with heartbeat(job):
+    with heartbeat(lambda: sign(job)):
         try:
             rundir.prepare(job, came_from)
             child = Child.of(rundir.start(job, run_dir), run_dir)
@@ -61,6 +61,10 @@ def work(job: TrainingJob, came_from: str) -> None:
             return insist(lambda: end(job, run_dir, "failed", error=why))
         insist(record, job, child)
         watch(job, run_dir, child)
+
+
+def sign(job: TrainingJob) -> None:
+    TrainingJob.objects.filter(pk=job.pk, worker=job.worker).update(heartbeat=timezone.now())
 
 
 def record(job: TrainingJob, child: Child) -> None:
@@ -106,7 +110,7 @@ def adopt(job: TrainingJob) -> bool:
 def attach(job: TrainingJob) -> None:
     """Follow an adopted job's child again, or end what it left."""
     run_dir = store().work(job.run_dir)
-    with heartbeat(job):
+    with heartbeat(lambda: sign(job)):
         if child := child_of(job, run_dir):
             insist(record, job, child)
             return watch(job, run_dir, child)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from celery import current_app
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 
 from training.models import TrainingJob
 
@@ -19,7 +19,7 @@ def send(task: str, pk: int, queue: str = "default") -> bool:
     """Whether the broker took the message. A broker that is away is a warning, never an error."""
     try:
         current_app.send_task(task, [pk], queue=queue, retry_policy=RETRY)
-    except (OperationalError, OSError) as error:
+    except (KombuError, OSError) as error:
         logger.warning("the broker does not answer, %s %s is sent later: %s", task, pk, error)
         return False
     return True

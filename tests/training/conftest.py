@@ -1,4 +1,4 @@
-"""What tests of the job engine share: a frozen dataset, a base model, a way to launch, and workers that end with the test."""
+"""What tests of the job engine share: a frozen dataset, a base model, a way to launch, and workers to do it."""
 
 import os
 import shutil
@@ -26,7 +26,13 @@ def clean_home(transactional_db):
 @pytest.fixture
 def dataset(clean_home, project, alice):
     dataset = Dataset.objects.create(
-        project=project, slug="polite", name="Polite pairs", status="ready", rows_train=12, rows_eval=3, created_by=alice
+        project=project,
+        slug="polite",
+        name="Polite pairs",
+        status="ready",
+        rows_train=12,
+        rows_eval=3,
+        created_by=alice,
     )
     engine.freeze_rows(dataset, engine.pairs(12), engine.pairs(3))
     return dataset
