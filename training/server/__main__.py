@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
+import sys
 from pathlib import Path
 
 ENVIRONMENT = {
@@ -26,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     app = create_app(options_from(chosen), os.environ.get("STUDIO_SERVER_TOKEN", ""))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn passes the signal on once it has finished
     quiet = {"access_log": False, "log_level": "warning"}
     uvicorn.run(app, host=chosen.host, port=chosen.port, timeout_graceful_shutdown=chosen.grace, **quiet)
 
@@ -45,7 +48,11 @@ def parser() -> argparse.ArgumentParser:
     add("allow", str(Path(home, "runs")) if home else "", f"more folders, set apart by {os.pathsep!r}, whose models "
         "may be asked for by absolute path")  # fmt: skip
     add("device", "auto", "auto, cpu, cuda, cuda:1, mps")
-    add("dtype", "auto", "auto, float32, bfloat16, float16")
+    add(
+        "dtype",
+        "auto",
+        "auto, float32, bfloat16, float16; auto is what the device is fast at, float32 for rewards on a CPU",
+    )
     add("memory", "auto", "weights held at once, such as 8GB; auto is half of the RAM, or most of the GPU's memory")
     add("rows", 0, "completions of one model decoded together; 0 is 16 on a CPU, 64 on a GPU")
     add("queue", 64, "requests that may wait for one model before more are sent away with 503")
@@ -61,11 +68,13 @@ def options_from(chosen: argparse.Namespace):
 
     device = device_of(chosen.device, chosen.threads)
     on_cpu = device == "cpu"
+    dtype = dtype_of(chosen.dtype, device)
     return Options(
         models=Path(chosen.models).resolve(),
         allowed=tuple(Path(folder).resolve() for folder in chosen.allow.split(os.pathsep) if folder),
         device=device,
-        dtype=dtype_of(chosen.dtype, device),
+        dtype=dtype,
+        score_dtype="float32" if on_cpu and chosen.dtype == "auto" else dtype,
         memory=memory_of(chosen.memory, device),
         rows=chosen.rows or (16 if on_cpu else 64),
         queue=chosen.queue,

@@ -38,8 +38,9 @@ def create_app(options: Options, token: str = "") -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine.thread.start()
+        opening = asyncio.create_task(shelf.open())
         yield
+        await opening
         await asyncio.to_thread(engine.stop)
 
     routes = [
@@ -71,6 +72,10 @@ def answered(view: Callable[[Request], Awaitable[Response]], token: str) -> Call
             response = JSONResponse(error.body(), error.status, error.headers)
         except ClientDisconnect:
             response = Response(status_code=499)
+        except Exception as fault:
+            log.exception("%s %s failed", request.method, request.url.path)
+            error = ApiError(500, f"the server failed: {type(fault).__name__}; its log says more", "server_error")
+            response = JSONResponse(error.body(), error.status)
         if not isinstance(response, StreamingResponse):  # a stream logs its line when it ends
             log_line(request, response.status_code)
         return response

@@ -136,8 +136,11 @@ def forward_scores(model: Any, items: Sequence[list[int]]) -> list[float]:
 
     width = max(map(len, items))
     ids = torch.tensor([item + [model.pad or 0] * (width - len(item)) for item in items], device=model.device)
-    mask = torch.tensor([[1] * len(item) + [0] * (width - len(item)) for item in items], device=model.device)
-    return model.network(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
+    inputs = {"input_ids": ids, "use_cache": False}
+    if width > min(map(len, items)):
+        mask = [[1] * len(item) + [0] * (width - len(item)) for item in items]
+        inputs["attention_mask"] = torch.tensor(mask, device=model.device)
+    return model.network(**inputs).logits[:, 0].float().tolist()
 
 
 class Engine:

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,14 @@ class Options:
     allowed: tuple[Path, ...] = ()  # further folders whose models may be named by absolute path
     device: str = "cpu"
     dtype: str = "float32"
+    score_dtype: str = "float32"  # of reward models, whose scores are compared to the last digit
     memory: int = 8 << 30  # bytes of weights held at once
     rows: int = 16  # completions of one model decoded together
     queue: int = 64  # requests that may wait for one model
     max_tokens: int = 1024  # where a request does not say
+
+    def dtype_of(self, task: str | None) -> str:
+        return self.score_dtype if task == "score" else self.dtype
 
 
 def find(name: str, options: Options) -> Path:
@@ -58,8 +63,11 @@ def is_model(folder: Path) -> bool:
 
 def stamp_of(folder: Path) -> tuple:
     """Changes when the folder's files do."""
-    files = [*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.jinja")]
-    return tuple(sorted((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files))
+    stamps = []
+    for file in folder.glob("*.*"):
+        with suppress(FileNotFoundError):  # it may be on its way out
+            stamps.append((file.name, file.stat().st_mtime_ns, file.stat().st_size))
+    return tuple(sorted(stamps))
 
 
 def models_under(root: Path, options: Options, depth: int = DEEPEST) -> Iterator[Path]:
@@ -84,9 +92,9 @@ def task_of(folder: Path) -> str | None:
     return next((task for ending, task in TASKS.items() if architecture.endswith(ending)), None)
 
 
-def weights(folder: Path, dtype: str) -> int:
+def weights(folder: Path, options: Options) -> int:
     """Bytes the weights take once loaded, from the headers of the safetensors files."""
-    width = 4 if dtype == "float32" else 2
+    width = 4 if options.dtype_of(task_of(folder)) == "float32" else 2
     return sum(elements(file) for file in folder.glob("*.safetensors")) * width
 
 

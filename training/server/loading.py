@@ -46,7 +46,9 @@ def load(name: str, folder: Path, options: Options) -> Model:
 
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     task = task_of(folder)
     if task is None:
         message = f"{name} is neither a causal language model nor a reward model, and cannot be served here"
@@ -54,7 +56,7 @@ def load(name: str, folder: Path, options: Options) -> Model:
     kind = AutoModelForCausalLM if task == "chat" else AutoModelForSequenceClassification
     safe = {"trust_remote_code": False, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-    network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype), use_safetensors=True, **safe)
+    network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype_of(task)), use_safetensors=True, **safe)
     network = network.to(options.device).eval()
     if getattr(network, "_is_stateful", False):
         message = f"{name} keeps recurrent state, which is not batched here; serve it with vLLM and register its URL"
@@ -62,6 +64,8 @@ def load(name: str, folder: Path, options: Options) -> Model:
     if task == "score" and network.config.num_labels != 1:
         message = f"{name} has {network.config.num_labels} labels; a reward model has one"
         raise ApiError(400, message, "unsupported_model", "model")
+    if task == "score":
+        score_in_float32(network)
     text = network.config.get_text_config()
     return Model(
         name=name,
@@ -74,6 +78,14 @@ def load(name: str, folder: Path, options: Options) -> Model:
         pad=text.pad_token_id,
         keeps_logits="logits_to_keep" in inspect.signature(network.forward).parameters,
     )
+
+
+def score_in_float32(network: Any) -> None:
+    """Keep the head exact: in bfloat16 two answers that differ would often tie."""
+    from torch.nn import Linear
+
+    for head in (child for child in network.children() if isinstance(child, Linear)):
+        head.float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
 
 
 def end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:

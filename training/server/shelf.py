@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from training.server.engine import Engine, Lane
@@ -44,6 +45,12 @@ class Shelf:
         self.options, self.engine = options, engine
         self.entries: list[Entry] = []
         self.loads, self.freed = asyncio.Lock(), asyncio.Event()
+
+    async def open(self) -> None:
+        """Import what takes seconds before anybody asks; loads wait, as two threads must not import it at once."""
+        async with self.loads:
+            await asyncio.to_thread(import_module, "transformers.modeling_utils")
+            self.engine.thread.start()
 
     @asynccontextmanager
     async def borrow(self, name: str) -> AsyncIterator[Lane]:
@@ -91,7 +98,7 @@ class Shelf:
 
     async def make_room(self, entry: Entry) -> int:
         """Bytes the entry needs, once they are free: the least recently used models leave when their users are done."""
-        need, budget = weights(entry.folder, self.options.dtype), self.options.memory
+        need, budget = weights(entry.folder, self.options), self.options.memory
         if need > budget:
             message = f"{entry.name} needs {need / 1e9:.1f} GB; the server may hold {budget / 1e9:.1f} GB"
             raise ApiError(413, message, "model_too_large", "model")

@@ -2,10 +2,13 @@
 
 import json
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
+from tests.tiny import tiny_tokenizer
 
 pytestmark = pytest.mark.training
 TOPICS = ["rain", "why the sky is blue", "a short, friendly answer", "x" * 150, "Paris", "no", "the capital of Peru?"]
@@ -60,6 +63,54 @@ def test_sixteen_at_once_are_decoded_together(server):
     assert [reply.status_code for reply in replies] == [200] * 16
     steps = server.app.state.engine.turns - before
     assert steps < 5 * 64  # one after the other they would take about sixteen times 64
+
+
+def test_rows_that_join_and_leave_in_the_middle_change_no_answer(server):
+    def ask(i: int) -> str:
+        time.sleep(0.01 * (i % 5))
+        return server.answer("word " * (i * 7 % 40) + str(i), temperature=0.9, seed=i, max_tokens=5 + i * 11 % 60)
+
+    alone = [ask(i) for i in range(24)]
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(24))) == alone
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gpt2", "qwen3", "gemma2"])
+def test_other_architectures_answer_as_they_do_in_transformers(serve, tmp_path, kind):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    network = AutoModelForCausalLM.from_pretrained(other_model(tmp_path / kind, kind)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / kind)
+
+    def expected(topic: str) -> str:
+        chat = [{"role": "user", "content": topic}]
+        prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        made = network.generate(**prompt, max_new_tokens=30, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+        return tokenizer.decode(made, skip_special_tokens=True)
+
+    server = serve(tmp_path)
+    with ThreadPoolExecutor(len(TOPICS)) as pool:
+        together = list(pool.map(lambda topic: server.answer(topic, model=kind, max_tokens=30), TOPICS))
+    assert together == [expected(topic) for topic in TOPICS]
+
+
+def other_model(path, kind: str):
+    """A random model of another architecture; where it can have a sliding window, of 16 tokens."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(path)
+    names = {"gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 2048}}
+    usual = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    usual |= {"num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 2048, "sliding_window": 16}
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind, vocab_size=len(tokenizer), **names.get(kind, usual), **ids, initializer_range=0.3
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(path)
+    return path
 
 
 def test_a_seed_repeats_and_another_differs(server):

@@ -42,6 +42,12 @@ def test_a_score_is_a_direct_forward_pass(server, direct):
     assert scores(server, ANSWERS) == pytest.approx([direct(answer) for answer in ANSWERS], abs=1e-4)
 
 
+def test_half_precision_scores_do_not_tie(serve, models, direct):
+    given = scores(serve(models, score_dtype="bfloat16"), ANSWERS)
+    assert given == pytest.approx([direct(answer) for answer in ANSWERS], abs=0.3)
+    assert len(set(given)) == len(ANSWERS)
+
+
 def test_many_readers_get_their_own_scores(server, direct):
     with ThreadPoolExecutor(8) as pool:
         given = list(pool.map(lambda answer: scores(server, [answer, "Paris."]), ANSWERS * 3))

@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.tiny import tiny_model
-from training.server.folders import weights
+from training.server.folders import Options, weights
 
 pytestmark = pytest.mark.training
 
 
 def loaded(server) -> list[str]:
     return [m["id"] for m in server.http.get("/health").json()["models"] if m["state"] == "loaded"]
+
+
+def size(folder) -> int:
+    return weights(folder, Options(models=folder))
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def test_weights_that_change_on_disk_are_read_again(serve, three, models):
 
 
 def test_the_least_recently_used_model_leaves_when_memory_is_short(serve, three):
-    server = serve(three, memory=int(2.5 * weights(three / "a", "float32")))
+    server = serve(three, memory=int(2.5 * size(three / "a")))
     for model in "abac":
         assert server.chat(model=model).status_code == 200
     assert sorted(loaded(server)) == ["a", "c"]
@@ -69,7 +73,7 @@ def test_a_model_larger_than_the_memory_is_refused_clearly(serve, three):
 
 
 def test_busy_models_wait_for_each_other_and_none_fails(serve, three):
-    server = serve(three, memory=int(1.5 * weights(three / "a", "float32")))
+    server = serve(three, memory=int(1.5 * size(three / "a")))
     with ThreadPoolExecutor(12) as pool:
         replies = list(pool.map(lambda i: server.chat(model="abc"[i % 3], max_tokens=50), range(24)))
     assert [reply.status_code for reply in replies] == [200] * 24
@@ -105,7 +109,8 @@ def test_past_a_full_queue_readers_are_sent_away_for_a_moment(serve, three):
 
     def read(_):
         with server.http.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as reply:
-            next(reply.iter_lines())
+            lines = reply.iter_lines()  # held, because dropping it closes the connection
+            next(lines)
             leave.wait(30)
 
     with ThreadPoolExecutor(3) as pool:
@@ -160,7 +165,7 @@ def test_a_broken_folder_is_one_clear_error_and_can_be_mended(serve, three, file
         assert "b" in reply.json()["error"]["message"]
     (three / "b" / file).write_bytes(good)
     assert server.chat(model="b").status_code == 200
-    assert server.http.get("/health").json()["memory"]["used"] == weights(three / "b", "float32")
+    assert server.http.get("/health").json()["memory"]["used"] == size(three / "b")
 
 
 def test_code_in_a_folder_is_never_run(serve, three):
