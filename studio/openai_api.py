@@ -62,7 +62,7 @@ def asked(request: HttpRequest) -> tuple[ModelVersion, dict] | JsonResponse:
 
 
 async def forward(request: HttpRequest, route: str) -> HttpResponse:
-    """Pass a request on to where the model lives and its answer back, streamed when asked."""
+    """Pass a request on to where the model lives, and its answer back: streamed when that is asked for."""
     found = await sync_to_async(asked)(request)
     if isinstance(found, HttpResponse):
         return found
@@ -72,15 +72,16 @@ async def forward(request: HttpRequest, route: str) -> HttpResponse:
     outgoing = client.build_request("POST", f"{there.url}/{route}", json=body | {"model": there.model})
     try:
         answer = await client.send(outgoing, stream=True)
+        if answer.is_success and body.get("stream"):
+            return StreamingHttpResponse(passed_on(answer, client), content_type=answer.headers["content-type"])
+        content = await answer.aread()
     except (httpx.HTTPError, ValueError) as error:
         await client.aclose()
         return failure(503, f"The server of {model} does not answer: {error or type(error).__name__}.", "unreachable")
+    await client.aclose()
     if answer.is_error:
-        await answer.aread()
-        await client.aclose()
         return failure(answer.status_code, reason(answer), "model_server")
-    kind = answer.headers.get("content-type", "application/json")
-    return StreamingHttpResponse(passed_on(answer, client), content_type=kind)
+    return HttpResponse(content, content_type=answer.headers.get("content-type"))
 
 
 async def passed_on(answer: httpx.Response, client: httpx.AsyncClient) -> AsyncIterator[bytes]:

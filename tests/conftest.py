@@ -5,6 +5,8 @@ from django.contrib.auth import get_user_model
 
 from annotation.models import Completion, Membership, Project, Prompt, fingerprint
 
+pytest_plugins = ["tests.serving", "tests.live"]
+
 
 def person(username: str):
     return get_user_model().objects.create_user(username, f"{username}@example.org", "a long password")
