@@ -41,14 +41,7 @@ def kind_of(value: Any) -> str:
     >>> kind_of(None), kind_of([]), kind_of(b"x"), kind_of(3)
     ('missing', 'a list', 'binary', 'a number')
     """
-    kinds = {
-        dict: "an object",
-        list: "a list",
-        bytes: "binary",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
+    kinds = {str: "text", dict: "an object", list: "a list", bytes: "binary", bool: "true or false"}
     return "missing" if value is None else kinds.get(type(value), "a number")
 
 

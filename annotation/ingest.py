@@ -68,9 +68,8 @@ def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
 
 def queue_import(project: Project, key: str, name: str, mapping: dict, strict: bool, user: Any) -> Import:
     """Note an uploaded file for import and wake a worker."""
-    job = Import.objects.create(
-        project=project, created_by=user, name=name[:255], file=key, mapping=mapping, strict=strict
-    )
+    fields = {"name": name[:255], "file": key, "mapping": mapping, "strict": strict, "created_by": user}
+    job = Import.objects.create(project=project, total=store().fetch(key).stat().st_size, **fields)
     wake.on_commit(TASK, job.pk)
     return job
 

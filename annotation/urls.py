@@ -25,4 +25,5 @@ urlpatterns = [
     path("projects/<slug:slug>/freeze/", datasets.dataset_new, name="dataset_new"),
     path("datasets/", datasets.datasets, name="datasets"),
     path("datasets/<slug:slug>/", datasets.dataset, name="dataset"),
+    path("datasets/<slug:slug>/files/<str:name>", datasets.dataset_file, name="dataset_file"),
 ]

@@ -23,7 +23,7 @@ from annotation.shapes import SHAPES, items
 from annotation.store import store
 
 LOOKED_AT = 100  # rows a preview reads
-SHOWN = 4  # prompts it shows
+SHOWN = 3  # prompts it shows
 FIELDS = {
     "prompt": ("Prompt", "text, or a chat as messages"),
     "completions": ("Completions", "one column that holds a list, or several columns"),
