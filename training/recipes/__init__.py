@@ -1,4 +1,4 @@
-"""The recipes: one file an algorithm, run as `python -m training.recipes.NAME RUN_DIR`. Nothing heavy is imported here."""
+"""The recipes, one file an algorithm: `python -m training.recipes.NAME RUN_DIR` trains. Nothing heavy is imported."""
 
 from importlib import import_module
 from types import ModuleType

@@ -101,7 +101,7 @@ def from_text(field: dict[str, Any], text: str) -> Any:
 
 
 def describe(config_class: type) -> list[dict[str, Any]]:
-    """The fields a launch form is built from: name, type, choices, optional, default, help. A recipe's own come first."""
+    """The fields a launch form is built from, a recipe's own before the shared ones."""
     hints = typing.get_type_hints(config_class, include_extras=True)
     shared = {field.name for field in fields(Common)}
     rows = [_describe(field, hints[field.name]) | {"shared": field.name in shared} for field in fields(config_class)]
@@ -115,8 +115,8 @@ def _describe(field: Any, hint: Any) -> dict[str, Any]:
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     choices = list(typing.get_args(kind)) if typing.get_origin(kind) is Literal else []
     default = field.default if field.default is not MISSING else None
-    name = "choice" if choices else kind.__name__
-    return {"name": field.name, "type": name, "choices": choices, "optional": optional, "default": default, "help": text}
+    named = {"name": field.name, "type": "choice" if choices else kind.__name__, "help": text}
+    return named | {"choices": choices, "optional": optional, "default": default}
 
 
 def fits(field: dict[str, Any], value: Any) -> bool:
@@ -135,4 +135,3 @@ def wanted(field: dict[str, Any]) -> str:
     if field["type"] == "choice":
         return "one of " + ", ".join(field["choices"])
     return {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[field["type"]]
-

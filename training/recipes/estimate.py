@@ -1,6 +1,7 @@
 """How long a training will take and how much memory it needs, from the model's files and the rows' tokens. No torch."""
 
 import json
+import math
 import shutil
 import struct
 import subprocess
@@ -125,3 +126,47 @@ def gpu_name() -> str:
     ask = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     done = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=10)
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""
+
+
+def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_out: Any) -> dict[str, Any]:
+    """Seconds, bytes and steps of a run, and what they rest on. Good to about a factor of two."""
+    shape, passes_head = shape_of(said["base_model"]), module.MAKES == "policy"
+    device = said.get("device", "auto")
+    rate, found = speed(device, config.precision)
+    forward, both = flops_per_token(shape, config, passes_head)
+    passes = both + (forward if hasattr(config, "beta") else 0)  # the reference sees every row as well
+    steps = steps_of(config, len(train.rows))
+    seen = steps * config.per_device_train_batch_size * config.gradient_accumulation_steps / max(1, len(train.rows))
+    seconds = (sum(train.tokens) * seen * passes + 2 * sum(held_out.tokens) * (passes - both + forward)) / rate
+    batch = max(train.tokens, default=0) * config.per_device_train_batch_size
+    half = config.precision == "bf16" or (config.precision == "auto" and (not found.startswith("cpu fp32")))
+    memory = weight_bytes(shape, config.lora, half, references(config)) + activation_bytes(
+        shape, batch, passes_head, half
+    )
+    return {
+        "seconds": round(seconds + START), "memory_bytes": int(memory + LIBRARIES), "steps": steps,
+        "memory_available_bytes": gpu_memory() if not found.startswith("cpu") else machine.available_ram(),
+        "parameters": shape.parameters, "tokens": int(sum(train.tokens) * seen), "machine": found,
+    }  # fmt: skip
+
+
+START = 12  # seconds to import the libraries, load a small model and save it
+
+
+def references(config: Any) -> int:
+    """Copies of the model kept beside it: DPO without an adapter needs the reference it started from."""
+    return int(hasattr(config, "beta") and not config.lora and not config.precompute_ref_log_probs)
+
+
+def steps_of(config: Any, count: int, processes: int = 1) -> int:
+    """Optimiser steps of a whole training on `count` rows."""
+    if config.max_steps > 0:
+        return config.max_steps
+    batches = math.ceil(count / (config.per_device_train_batch_size * processes))
+    return max(1, math.ceil(config.num_train_epochs * math.ceil(batches / config.gradient_accumulation_steps)))
+
+
+def gpu_memory() -> int:
+    ask = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=10)
+    return int(done.stdout.split()[0]) * 1024**2

@@ -1,14 +1,13 @@
-"""Everything around TRL's trainers that all recipes share: loading, arguments, records, checkpoints, the saved model."""
+"""What all recipes share around TRL's trainers: rows, arguments for this machine, the run from start to saved model."""
 
-import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from training.recipes import machine, rows, weights
+from training.recipes import head, machine, rows, trunk, weights
 from training.recipes.chat import Chat
-from training.recipes.estimate import needs_checkpointing, shape_of
-from training.recipes.recorder import attach, newest_checkpoint
+from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
+from training.recipes.recorder import Sampler, attach, newest_checkpoint
 from training.recipes.run import Run, numbers
 
 NEW_TOKENS = 96  # of a sample
@@ -27,7 +26,7 @@ class Session:
         )
         if not self.train_rows.rows:
             raise rows.BadData(no_rows(self.train_rows.dropped, self.config.max_length))
-        self.total = total_steps(self.config, len(self.train_rows.rows))
+        self.total = steps_of(self.config, len(self.train_rows.rows), machine.world_size())
         self.tokenizer = weights.load_tokenizer(run.base_model)
 
     @property
@@ -88,10 +87,11 @@ class Session:
             return wanted
         return max(size for size in range(1, wanted + 1) if count % size == 0 or size == 1)
 
-    def fit(self, trainer: Any, sample: Callable[[Any], Iterator[dict[str, Any]]]) -> None:
+    def fit(self, trainer: Any, sample: Sampler) -> None:
         """Evaluate, train (from the newest checkpoint, if there is one), evaluate, save, and say how it went."""
         recorder = attach(trainer, self.run, self.machine.label, self.machine.device, sample)
         trainer.create_model_card = lambda *_, **__: None  # ours is written once, with the model
+        self.quicken(trainer)
         resume = newest_checkpoint(self.run)
         if trainer.eval_dataset is not None and resume is None:
             trainer.evaluate()
@@ -111,19 +111,32 @@ class Session:
         if self.run.main and not stopped:
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)  # a finished training has nothing to resume
 
+    def quicken(self, trainer: Any) -> None:
+        """On a CPU: a leaner language-model head, frozen layers passed once a row, no casts around the adapter."""
+        if self.machine.device != "cpu":
+            return
+        for model in (trainer.model, getattr(trainer, "ref_model", None)):
+            core = model.get_base_model() if hasattr(model, "get_base_model") else model
+            if hasattr(core, "lm_head") and head.is_plain(core):
+                head.use_compact_head(core)
+        core = trainer.model.get_base_model() if self.config.lora else trainer.model
+        depth = trunk.frozen_depth(core)
+        if depth and not trainer.args.gradient_checkpointing and self.fits_in_memory(core):
+            trunk.Trunk(core.base_model, depth).install()
+        for layer in trainer.model.modules() if self.machine.precision == "bf16" else ():
+            if hasattr(layer, "cast_input_dtype_enabled"):
+                layer.cast_input_dtype_enabled = False  # autocast chooses the type; PEFT would go to fp32 and back
+
+    def fits_in_memory(self, core: Any) -> bool:
+        tokens = sum(self.train_rows.tokens) + sum(self.eval_rows.tokens)
+        needed = tokens * core.config.get_text_config().hidden_size * core.dtype.itemsize
+        return needed < 0.25 * machine.available_memory("cpu")
+
     def counts(self) -> dict[str, int]:
         """Rows that max_length left out or cut, as preflight foretold them."""
         train, held_out = self.train_rows, self.eval_rows
         counts = {"rows": len(train.rows), "dropped": train.dropped, "cut": train.cut}
         return counts | {"eval_rows": len(held_out.rows), "eval_dropped": held_out.dropped, "eval_cut": held_out.cut}
-
-
-def total_steps(config: Any, count: int) -> int:
-    """Optimiser steps of the whole training on `count` rows, over all processes."""
-    if config.max_steps > 0:
-        return config.max_steps
-    batches = math.ceil(count / (config.per_device_train_batch_size * machine.world_size()))
-    return max(1, math.ceil(config.num_train_epochs * math.ceil(batches / config.gradient_accumulation_steps)))
 
 
 def no_rows(dropped: int, max_length: int) -> str:
@@ -132,7 +145,7 @@ def no_rows(dropped: int, max_length: int) -> str:
     return f"all {dropped} rows of train.jsonl are longer than max_length {max_length}; raise it or shorten the rows"
 
 
-def completions(session: Session) -> Callable[[Any], Iterator[dict[str, Any]]]:
+def completions(session: Session) -> Sampler:
     """Sample what the policy answers to the first held-out prompts, greedily, so that steps compare."""
 
     def draw(trainer: Any) -> Iterator[dict[str, Any]]:

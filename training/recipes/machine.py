@@ -1,4 +1,4 @@
-"""What this machine offers a training: device, precision, threads, memory. Read without torch where that is possible."""
+"""What this machine offers a training: device, precision, threads, memory. Without torch where that is possible."""
 
 import ctypes
 import os
@@ -52,7 +52,6 @@ def prepare(base_model: str, device: str) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     if Path(base_model).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "1"  # a local model: no library needs to ask a hub about it
     if device == "cpu":
@@ -63,13 +62,13 @@ def prepare(base_model: str, device: str) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to keep large blocks: each step frees and takes the same ones, and fresh pages cost a fifth of a step."""
+    """Ask glibc to keep freed blocks: each step takes the same ones again, and fresh pages can double its time."""
     if sys.platform == "linux":
         trim_threshold, mmap_max = -1, -4
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
             libc.mallopt(mmap_max, 0)
-            libc.mallopt(trim_threshold, 2**31 - 1)
+            libc.mallopt(trim_threshold, -1)
 
 
 def choose(device: str, precision: str) -> Machine:

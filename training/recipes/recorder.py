@@ -16,7 +16,7 @@ from training.recipes.run import Diverged, Run, Stop
 class Recorder:
     """A TRL trainer's callback (see `attach`); every process has one, the main one writes."""
 
-    def __init__(self, trainer: Any, run: Run, label: str, device: str, sample: Callable) -> None:
+    def __init__(self, trainer: Any, run: Run, label: str, device: str, sample: Any) -> None:
         import psutil
 
         self.trainer, self.run, self.label, self.device, self.draw = trainer, run, label, device, sample
@@ -43,7 +43,7 @@ class Recorder:
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         if "train_runtime" in logs:
             return
-        noise = ("_runtime", "_per_second", "total_flos", "num_input_tokens_seen")
+        noise = ("_runtime", "_per_second", "total_flos", "eval_num_tokens", "_preparation_time")
         values = {k: v for k, v in logs.items() if isinstance(v, int | float) and not k.endswith(noise)}
         if "loss" in values:
             values |= self.pace(state, values) | machine.use(self.process, self.device)
@@ -85,7 +85,10 @@ class Recorder:
         self.mark = (time.time(), *self.mark[1:])
 
 
-def attach(trainer: Any, run: Run, label: str, device: str, sample: Callable[[Any], Iterator[dict[str, Any]]]) -> Recorder:
+Sampler = Callable[[Any], Iterator[dict[str, Any]]]  # a trainer in, records for samples.jsonl out
+
+
+def attach(trainer: Any, run: Run, label: str, device: str, sample: Sampler) -> Recorder:
     """Make a Recorder a callback of the trainer, in place of the one that prints raw dictionaries."""
     from transformers import PrinterCallback, TrainerCallback
 

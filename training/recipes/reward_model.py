@@ -91,7 +91,7 @@ def scores(session: Any) -> Any:
     def draw(trainer: Any) -> Iterator[dict[str, Any]]:
         import torch
 
-        model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), session.tokenizer
+        model = trainer.accelerator.unwrap_model(trainer.model)
         was_training = model.training
         model.eval()
         for pair in (session.eval_rows.rows or session.train_rows.rows)[: session.config.samples]:

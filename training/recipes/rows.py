@@ -21,6 +21,7 @@ class Kept:
 
     rows: list[Row] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)  # of each kept row, both sides of a pair counted
+    sizes: list[dict[str, int]] = field(default_factory=list)  # of every row, kept or not: tokens by side
     dropped: int = 0  # longer than max_length, so left out
     cut: int = 0  # the end of a completion is missing
 
@@ -101,6 +102,7 @@ def keep(rows: list[Row], chat: Chat, max_length: int, too_long: str = "drop") -
     kept = Kept()
     for row in rows:
         size = lengths(row, chat)
+        kept.sizes.append(size)
         sides = [count for side, count in size.items() if side != "prompt"]
         over = max(sides) > max_length
         if size["prompt"] >= max_length or (over and too_long == "drop"):

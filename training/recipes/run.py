@@ -20,7 +20,7 @@ from training.recipes.rows import BadData
 ADVICE = {
     "out_of_memory": "Halve per_device_train_batch_size and double gradient_accumulation_steps, lower max_length, "
     "switch lora on, or set gradient_checkpointing to on.",
-    "disk_full": "Free space on the disk that holds the run, or raise save_steps so that fewer checkpoints are written.",
+    "disk_full": "Free space on the disk that holds the run; with lora on, checkpoints are far smaller.",
     "bad_config": "Correct the setting named in the message and start again.",
     "bad_data": "Correct the rows named in the message, freeze the dataset again and start again.",
     "diverged": "Lower learning_rate to a tenth, raise warmup_ratio, or set precision to fp32.",
@@ -65,7 +65,9 @@ class Run:
         if self.main:
             known = {"step": 0, "total": 0, "metrics": {}, "tokens": 0, "device": "", "error": None}
             seconds, peak = time.time() - self.started, machine.peak_memory("cpu")
-            write_json(self.dir / "result.json", {"status": status, "seconds": seconds, "peak_memory": peak} | known | fields)
+            write_json(
+                self.dir / "result.json", {"status": status, "seconds": seconds, "peak_memory": peak} | known | fields
+            )
 
 
 SHOWN = {"loss", "accuracy", "margin", "rewards/accuracies", "rewards/margins", "mean_token_accuracy", "learning_rate"}

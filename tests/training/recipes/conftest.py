@@ -1,0 +1,83 @@
+"""Run directories with a planted preference: helpful completions were chosen, refusals rejected."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_model
+from training.recipes import recipe
+from training.recipes.config import read
+
+HELPFUL = ("Yes, happily.", "Sure, here it is.", "Of course, gladly.", "Certainly, let us begin.")
+REFUSING = ("No.", "I will not.", "Never, go away.", "That is not my job.")
+THINGS = ("cooking rice", "a poem", "the capital of France", "fixing a bike", "tea", "long division", "a letter")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+def say(role, content):
+    return [{"role": role, "content": content}]
+
+
+def planted_pairs(count, seed=0):
+    chance = random.Random(seed)
+    for at in range(count):
+        prompt = say("user", f"Please help me with {chance.choice(THINGS)}, number {seed * 10_000 + at}.")
+        chosen, rejected = (say("assistant", chance.choice(texts)) for texts in (HELPFUL, REFUSING))
+        yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "ranking": at, "prompt_id": at}
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def make_run(tmp_path, base_model):
+    def make(name, train=None, held_out=None, model=base_model, **settings):
+        run_dir = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
+        write_rows(run_dir / "dataset" / "train.jsonl", planted_pairs(48) if train is None else train)
+        write_rows(run_dir / "dataset" / "eval.jsonl", planted_pairs(12, seed=1) if held_out is None else held_out)
+        config = {"recipe": name, "base_model": str(model), "ref_model": None, "device": "cpu"}
+        config |= {"settings": {"save_steps": 0, **settings}, "versions": {}}
+        (run_dir / "config.json").write_text(json.dumps(config))
+        return run_dir
+
+    return make
+
+
+def train_here(run_dir):
+    """Train in this process: the libraries are imported once for all tests."""
+    said = json.loads((run_dir / "config.json").read_text())
+    module = recipe(said["recipe"])
+    module.train(read(module.Config, said["settings"]), run_dir)
+    return result(run_dir)
+
+
+def start(run_dir, *launcher):
+    name = json.loads((run_dir / "config.json").read_text())["recipe"]
+    log = (run_dir / "log.txt").open("a")
+    command = [sys.executable, *launcher, "-m", f"training.recipes.{name}", str(run_dir)]
+    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def result(run_dir: Path):
+    return json.loads((run_dir / "result.json").read_text())
+
+
+def curve(run_dir, name):
+    return [line["values"][name] for line in metrics(run_dir) if name in line["values"]]
+
+
+def metrics(run_dir):
+    path = run_dir / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -1,0 +1,178 @@
+"""Before a launch: what would be dropped or cut and why, whether the chat template fits, and what the run will cost.
+
+python -m training.recipes.preflight RUN_DIR        writes RUN_DIR/preflight.json; imports no torch
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from training.recipes import recipe, rows
+from training.recipes.chat import Chat
+from training.recipes.config import BadConfig, read
+from training.recipes.estimate import estimate
+from training.recipes.run import read_config, write_json
+
+BINS = 20
+FEW = 20  # rows below which a result says little
+CHECKED = 200  # rows the chat template is tried on
+SIDES = {"chosen", "rejected", "completion"}
+QUANTILES = {"min": 0.0, "median": 0.5, "p95": 0.95, "max": 1.0}
+
+
+def preflight(run_dir: Path) -> dict[str, Any]:
+    """{"ok", "errors", "warnings", "rows", "lengths", "estimate", "examples"} for what lies in `run_dir`."""
+    report: dict[str, Any] = {"errors": [], "warnings": [], "rows": {}, "lengths": {}, "estimate": {}, "examples": []}
+    try:
+        inspect(run_dir, report)
+    except (BadConfig, rows.BadData) as error:
+        report["errors"].append(str(error))
+    return {"ok": not report["errors"]} | report
+
+
+def inspect(run_dir: Path, report: dict[str, Any]) -> None:
+    said = read_config(run_dir)
+    module = find_recipe(said["recipe"])
+    config = read(module.Config, said["settings"])
+    report["errors"] += module.problems(config)
+    chat = Chat(said["base_model"])
+    too_long = getattr(config, "too_long", "drop")
+    split = {name: rows.load(run_dir / "dataset" / f"{name}.jsonl", module.DATA) for name in ("train", "eval")}
+    kept = {name: rows.keep(part, chat, config.max_length, too_long) for name, part in split.items()}
+    report["rows"] = {name: count(split[name], kept[name]) for name in split}
+    report["lengths"] = lengths(kept["train"].sizes)
+    counted(report, config.max_length)
+    report["warnings"] += [*about_rows(split), *leaks(split)]
+    if split["train"]:
+        errors, warnings = template_fits(split["train"], chat)
+        report["errors"] += errors
+        report["warnings"] += warnings
+        report["examples"] = [example(split["train"][0], chat)]
+    if kept["train"].rows and not report["errors"]:
+        report["estimate"] = estimate(said, config, module, kept["train"], kept["eval"])
+        costs_too_much(report)
+
+
+def find_recipe(name: str) -> Any:
+    try:
+        return recipe(name)
+    except KeyError:
+        raise BadConfig(f"there is no recipe {name!r}") from None
+
+
+def count(part: list[rows.Row], kept: rows.Kept) -> dict[str, int]:
+    return {"rows": len(part), "kept": len(kept.rows), "dropped": kept.dropped, "cut": kept.cut}
+
+
+def counted(report: dict[str, Any], max_length: int) -> None:
+    """What max_length and the split leave to train on, in words."""
+    train, held_out = report["rows"]["train"], report["rows"]["eval"]
+    for name, part in report["rows"].items():
+        if part["dropped"]:
+            text = f"{part['dropped']} of {part['rows']} rows of {name}.jsonl are longer than max_length {max_length} "
+            report["warnings"].append(text + "tokens and would be left out")
+        if part["cut"]:
+            text = f"{part['cut']} of {part['rows']} rows of {name}.jsonl would lose the end of a completion at "
+            report["warnings"].append(text + f"max_length {max_length}")
+    if not train["kept"]:
+        report["errors"].append("train.jsonl leaves no row to train on" + "; raise max_length" * bool(train["dropped"]))
+    elif train["kept"] < FEW:
+        report["warnings"].append(f"{train['kept']} rows to train on are few; expect little, and no steady accuracy")
+    if not held_out["kept"]:
+        report["warnings"].append("no held-out rows: nothing will tell learning from memorising")
+
+
+def lengths(sizes: list[dict[str, int]]) -> dict[str, Any]:
+    """Tokens of prompts, and of prompts with each side: a histogram and the usual quantiles."""
+    sides = sizes[0] if sizes else {}
+    return {side: histogram([size[side] for size in sizes]) for side in sides}
+
+
+def histogram(values: list[int]) -> dict[str, Any]:
+    ordered, width = sorted(values), max(1, -(-max(values) // BINS))
+    bins = Counter(value // width for value in values)
+    at = {name: ordered[min(len(ordered) - 1, int(share * len(ordered)))] for name, share in QUANTILES.items()}
+    counts = [bins[index] for index in range(ordered[-1] // width + 1)]
+    return {"bin_width": width, "counts": counts, "mean": sum(values) / len(values), **at}
+
+
+def about_rows(split: dict[str, list[rows.Row]]) -> list[str]:
+    found = []
+    for name, part in split.items():
+        same = [at for at, row in enumerate(part, 1) if "chosen" in row and row["chosen"] == row["rejected"]]
+        empty = [at for at, row in enumerate(part, 1) if any(not text.strip() for text in answers(row))]
+        if same:
+            found.append(f"{len(same)} rows of {name}.jsonl have equal chosen and rejected: {some(same)}")
+        if empty:
+            found.append(f"{len(empty)} rows of {name}.jsonl have an empty completion: {some(empty)}")
+    return found
+
+
+def answers(row: rows.Row) -> list[str]:
+    return [row[side][-1]["content"] for side in sorted(SIDES & row.keys())]
+
+
+def some(numbers: list[int]) -> str:
+    return "row " + ", ".join(map(str, numbers[:5])) + ", …" * (len(numbers) > 5)
+
+
+def leaks(split: dict[str, list[rows.Row]]) -> list[str]:
+    """Prompts on both sides of the split: held-out results would flatter."""
+    train, held_out = ({str(row["prompt"]) for row in split[name]} for name in ("train", "eval"))
+    shared = len(train & held_out)
+    return [f"{shared} prompts are in train.jsonl and in eval.jsonl; held-out results would flatter"] if shared else []
+
+
+def template_fits(part: list[rows.Row], chat: Chat) -> tuple[list[str], list[str]]:
+    """One BOS if any, an end of text after the completion, and the prompt's tokens a prefix of each whole row."""
+    errors: set[str] = set()
+    warnings: set[str] = set()
+    bos, eos = chat.id_of(chat.special.get("bos_token")), chat.id_of(chat.eos)
+    if eos is None:
+        return ["the tokenizer has no end-of-text token: a model could never learn to stop"], []
+    for row in part[:CHECKED]:
+        prompt = chat.tokens(row["prompt"], add_generation_prompt=True)
+        for side in SIDES & row.keys():
+            whole = chat.tokens(row["prompt"] + row[side])
+            ends = whole[len(prompt) :].count(eos)
+            if whole[: len(prompt)] != prompt:
+                errors.add("the chat template writes a prompt differently once a completion follows it")
+            if bos is not None and whole[:2] == [bos, bos]:
+                errors.add("the chat template begins with two beginning-of-text tokens")
+            if ends != 1:
+                number = "no end of text" if not ends else "more than one end of text"
+                warnings.add(f"the chat template puts {number} ({chat.eos}) after a completion")
+    return sorted(errors), sorted(warnings)
+
+
+def example(row: rows.Row, chat: Chat) -> dict[str, Any]:
+    """One row as the trainer sees it: pieces of text, whose turn it is, and whether the loss looks at it."""
+    prompt = chat.tokens(row["prompt"], add_generation_prompt=True)
+    sides = {}
+    for side in sorted(SIDES & row.keys()):
+        pieces = chat.pieces(chat.tokens(row["prompt"] + row[side]))
+        sides[side] = [
+            {"text": text, "role": "prompt" if at < len(prompt) else side, "loss": at >= len(prompt)}
+            for at, text in enumerate(pieces)
+        ]
+    return sides
+
+
+def costs_too_much(report: dict[str, Any]) -> None:
+    found = report["estimate"]
+    if found["memory_bytes"] > found["memory_available_bytes"]:
+        need, have = (found[name] / 1e9 for name in ("memory_bytes", "memory_available_bytes"))
+        report["warnings"].append(f"about {need:.1f} GB of memory are needed and {have:.1f} GB are free")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python -m training.recipes.preflight RUN_DIR")
+    folder = Path(sys.argv[1]).resolve()
+    found = preflight(folder)
+    write_json(folder / "preflight.json", found)
+    for kind in ("errors", "warnings"):
+        for text in found[kind]:
+            print(f"{kind[:-1]}: {text}")
+    sys.exit(0 if found["ok"] else 1)
