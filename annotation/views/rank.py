@@ -1,10 +1,12 @@
 """The ranking page: hand out the next prompt, take rankings, skips, undos and drafts; forms work without JavaScript."""
 
+from html import unescape
 from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.html import strip_tags
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -13,6 +15,7 @@ from annotation.models import Project, Prompt, Skip
 from annotation.progress import progress, standstill
 from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_ranking
 from annotation.ranks import FLAGS, Invalid
+from annotation.templatetags.text import markdown
 from annotation.undo import undo
 
 RATINGS = range(1, 8)
@@ -99,7 +102,8 @@ def said_in(post) -> dict[str, Any]:
             name.removeprefix(start): post[name] for name in post if name.startswith(start) and post[name]
         }
     if best := post.get("best"):
-        said["ranks"] = {pk: "1" if best in ("tie", "none", pk) else "2" for pk in shown}
+        undecided = best in ("tie", "none")
+        said["ranks"] = dict.fromkeys(shown, "1") if undecided else dict.fromkeys(shown, "2") | {best: "1"}
         said["all_bad"] = said["all_bad"] or best == "none"
     return said
 
@@ -139,6 +143,8 @@ def card(request: HttpRequest, project: Project, besides: list[int] = (), errors
     draft, errors = task["draft"] or {}, errors or {}
     for completion in task["completions"]:
         pk = str(completion["id"])
+        completion["html"] = markdown(completion["text"])
+        completion["start"] = unescape(strip_tags(completion["html"][:400])).strip()[:80]
         completion["rank"] = draft.get("ranks", {}).get(pk)
         completion["rating"] = draft.get("ratings", {}).get(pk)
         completion["error"] = errors.pop(f"rank_{pk}", "") or errors.pop(f"rating_{pk}", "")

@@ -11,7 +11,7 @@ export class Card {
     this.ties = "ties" in element.dataset;
     this.answers = [...element.querySelectorAll(".answer")];
     this.order = element.querySelector(".order");
-    this.current = this.answers[0];
+    this.current = this.firstUnranked();
     this.listen();
     this.draw();
   }
@@ -89,7 +89,7 @@ export class Card {
   }
 
   chosen(input) {
-    if (!input.name.startsWith("rank_")) return;
+    if (!input.name?.startsWith("rank_")) return; // lists send change too, when something is dragged
     const answer = input.closest(".answer");
     const rank = Number(input.value);
     const other = !this.ties && this.answers.find((one) => one !== answer && this.rankOf(one) === rank);
@@ -112,8 +112,12 @@ export class Card {
     answer.scrollIntoView({ block: "nearest", inline: "start", behavior: calm.matches ? "auto" : "smooth" });
   }
 
+  firstUnranked() {
+    return this.answers.find((answer) => !this.pair && !this.rankOf(answer)) ?? this.answers[0];
+  }
+
   focusFirst() {
-    this.current = this.answers.find((answer) => !this.pair && !this.rankOf(answer)) ?? this.answers[0];
+    this.current = this.firstUnranked();
     this.draw();
     this.current.focus({ preventScroll: true });
   }

@@ -40,7 +40,8 @@ export function listenToKeys(page, current, { submit, skip, undo }) {
 
   function act(event, card) {
     const { key, target } = event;
-    if (event.shiftKey && /^Digit[1-7]$/.test(event.code) && card) return card.rate(Number(event.code.slice(5))), true;
+    const shifted = event.shiftKey && /^Digit[1-7]$/.test(event.code) && !/^[0-9]$/.test(key); // some layouts shift for digits
+    if (shifted && card) return card.rate(Number(event.code.slice(5))), true;
     if (key === "Backspace") return undo(), true;
     if (key === "g") return dialog("guidelines"), true;
     if (key === "?") return dialog("keys"), true;
