@@ -1,0 +1,246 @@
+"""The REST API under /api/v1: what the pages do, for programs, with a bearer token from the account page."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from ninja import Field, File, ModelSchema, NinjaAPI, Router, Schema, UploadedFile
+from ninja.security import HttpBearer
+
+from annotation import ingest, uploads
+from annotation.access import project_or_404
+from annotation.cells import BadFile
+from annotation.freeze import NotFrozen, freeze
+from annotation.models import Dataset, Import, Project, Prompt
+from annotation.ranking import TooLate, next_prompt, submit_ranking
+from annotation.ranks import Invalid
+from annotation.store import store
+from studio.models import ApiToken
+from training.jobs import BadJob, cancel, launch
+from training.models import ModelVersion, TrainingJob
+from training.recipes.config import BadConfig
+
+
+class Token(HttpBearer):
+    """A token made on the account page; its user's roles decide what it may do."""
+
+    def authenticate(self, request: HttpRequest, token: str):
+        user = ApiToken.user_of(token)
+        if user:
+            request.user = user
+        return user
+
+
+api = NinjaAPI(
+    title="Alignment studio",
+    version="1",
+    auth=Token(),
+    urls_namespace="api",
+    description='Projects, rankings, datasets, trainings and models. Errors are `{"detail": "…"}`.',
+)
+labels, datasets, trainings = Router(tags=["labels"]), Router(tags=["datasets"]), Router(tags=["training"])
+
+
+class ProjectOut(ModelSchema):
+    """A project and how far it is."""
+
+    role: str | None = None
+
+    class Meta:
+        model = Project
+        fields = ["slug", "name", "kind", "labels_wanted", "allow_ties", "blind", "ask_ratings", "prompt_count"]
+
+
+class RankingIn(Schema):
+    """What a labeler says: a rank for every completion id (1 is best, equal ranks are a tie)."""
+
+    ranks: dict[int, int] = {}
+    ratings: dict[int, int] = {}
+    comment: str = ""
+    seconds: float = Field(0, ge=0)
+    all_bad: bool = False
+    unsure: bool = False
+    bad_prompt: bool = False
+
+
+class RankingOut(Schema):
+    id: int
+    prompt: int
+    again: bool = Field(description="this key had been used before; nothing was stored twice")
+
+
+class ImportOut(ModelSchema):
+    class Meta:
+        model = Import
+        fields = ["id", "name", "status", "rows", "added", "known", "bad", "problems", "message"]
+
+
+class FreezeIn(Schema):
+    name: str
+    options: dict[str, Any] = {}
+
+
+class DatasetOut(ModelSchema):
+    class Meta:
+        model = Dataset
+        fields = ["slug", "name", "shape", "status", "message", "fingerprint", "rows_train", "rows_eval", "options"]
+
+
+class JobIn(Schema):
+    recipe: str
+    dataset: str
+    model: str
+    settings: dict[str, Any] = {}
+    name: str = ""
+
+
+class JobOut(ModelSchema):
+    model: str | None = Field(None, alias="model.slug")
+
+    class Meta:
+        model = TrainingJob
+        fields = ["id", "name", "recipe", "status", "step", "total", "eta", "latest", "alarms", "error", "result"]
+
+
+class CancelIn(Schema):
+    how: str = Field("stop", pattern="^(stop|save)$", description="stop: now; save: keep the model so far")
+
+
+class ModelOut(ModelSchema):
+    class Meta:
+        model = ModelVersion
+        fields = ["slug", "name", "version", "makes", "status", "message", "sha256", "parameters", "metrics"]
+
+
+@labels.get("/projects", response=list[ProjectOut])
+def projects(request):
+    """The projects you are a member of."""
+    return [with_role(p, request.user) for p in Project.objects.visible_to(request.user).distinct()]
+
+
+@labels.get("/projects/{slug}", response=ProjectOut)
+def project(request, slug: str):
+    """One project and your role on it."""
+    return project_or_404(request.user, slug)
+
+
+@labels.post("/projects/{slug}/import", response={202: ImportOut})
+def import_file(request, slug: str, file: File[UploadedFile], strict: bool = False):
+    """Send a file of prompts, completions or preferences; follow it at GET /imports/{id}."""
+    found = project_or_404(request.user, slug, "manager")
+    if reason := uploads.refused(request):
+        raise BadFile(reason)
+    key = uploads.keep(file)
+    mapping = ingest.fit(store().fetch(key), {})
+    return 202, ingest.queue_import(found, key, file.name, mapping, strict, request.user)
+
+
+@labels.get("/imports/{pk}", response=ImportOut)
+def import_state(request, pk: int):
+    row = get_object_or_404(Import, pk=pk)
+    project_or_404(request.user, row.project.slug, "manager")
+    return row
+
+
+@labels.get("/projects/{slug}/next", response={200: dict, 204: None})
+def next_to_rank(request, slug: str):
+    """The next prompt to rank, reserved for you; 204 when there is none. Send its `key` with the ranking."""
+    found = next_prompt(project_or_404(request.user, slug), request.user)
+    return (200, found) if found else (204, None)
+
+
+@labels.post("/prompts/{pk}/ranking", response={201: RankingOut, 200: RankingOut})
+def rank(request, pk: int, said: RankingIn):
+    """Store a ranking. Repeat a request with the same Idempotency-Key and nothing is stored twice."""
+    prompt = get_object_or_404(Prompt.objects.visible_to(request.user).select_related("project").distinct(), pk=pk)
+    done = submit_ranking(prompt, request.user, said.dict(), request.headers.get("Idempotency-Key"), source="api")
+    return (200 if done.again else 201), {"id": done.ranking.pk, "prompt": pk, "again": done.again}
+
+
+@datasets.post("/projects/{slug}/freeze", response={202: DatasetOut})
+def freeze_project(request, slug: str, body: FreezeIn):
+    """Freeze the project's rankings; the same labels give the same dataset."""
+    return 202, freeze(project_or_404(request.user, slug, "manager"), body.name, body.options, request.user)
+
+
+@datasets.get("/datasets", response=list[DatasetOut])
+def all_datasets(request):
+    return Dataset.objects.visible_to(request.user).distinct()
+
+
+@datasets.get("/datasets/{slug}", response=DatasetOut)
+def dataset(request, slug: str):
+    return get_object_or_404(Dataset.objects.visible_to(request.user).distinct(), slug=slug)
+
+
+@datasets.get("/datasets/{slug}/rows")
+def rows(request, slug: str, split: str = "train"):
+    """The frozen rows as JSONL, streamed. `split` is train or eval."""
+    found = dataset(request, slug)
+    if found.status != "ready" or split not in ("train", "eval"):
+        raise Http404(f"{found} has no rows of the split {split!r} yet.")
+    file = store().fetch(f"{found.folder}/{split}.jsonl")
+    return StreamingHttpResponse(pieces(file), content_type="application/x-ndjson")
+
+
+def pieces(file) -> Iterator[bytes]:
+    with file.open("rb") as handle:
+        while piece := handle.read(1 << 16):
+            yield piece
+
+
+@trainings.post("/jobs", response={201: JobOut})
+def create_job(request, body: JobIn):
+    """Queue a training; settings left out take the recipe's defaults."""
+    frozen = dataset(request, body.dataset)
+    project_or_404(request.user, frozen.project.slug, "manager")
+    base = get_object_or_404(ModelVersion.objects.visible_to(request.user).usable(), slug=body.model)
+    return 201, launch(request.user, frozen, body.recipe, base, body.settings, name=body.name)
+
+
+@trainings.get("/jobs", response=list[JobOut])
+def jobs(request):
+    return TrainingJob.objects.visible_to(request.user).select_related("model").distinct()[:200]
+
+
+@trainings.get("/jobs/{pk}", response=JobOut)
+def job(request, pk: int):
+    return get_object_or_404(TrainingJob.objects.visible_to(request.user).distinct(), pk=pk)
+
+
+@trainings.post("/jobs/{pk}/cancel", response=JobOut)
+def cancel_job(request, pk: int, body: CancelIn):
+    found = job(request, pk)
+    project_or_404(request.user, found.project.slug, "manager")
+    cancel(found, body.how)
+    return found
+
+
+@trainings.get("/models", response=list[ModelOut])
+def models(request):
+    return ModelVersion.objects.visible_to(request.user)
+
+
+def with_role(found: Project, user) -> Project:
+    found.role = found.role_of(user)
+    return found
+
+
+def refuse(status: int):
+    """An exception handler that answers with the exception's own sentence."""
+
+    def handler(request, error):
+        detail = error.errors if isinstance(error, Invalid) else str(error)
+        return api.create_response(request, {"detail": detail}, status=status)
+
+    return handler
+
+
+for kind in (Invalid, BadFile, NotFrozen, BadJob, BadConfig):
+    api.add_exception_handler(kind, refuse(422))
+api.add_exception_handler(TooLate, refuse(409))
+api.add_exception_handler(PermissionDenied, refuse(403))
+for prefix in (labels, datasets, trainings):
+    api.add_router("", prefix)

@@ -1,0 +1,116 @@
+"""The REST API does what the pages do, for whoever holds a token, and no more."""
+
+import json
+import uuid
+
+import pytest
+
+from annotation.models import Dataset, Import, Membership, Ranking
+from studio.models import ApiToken
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def api(client):
+    """Call the API as a person: api(alice, "get", "/projects")."""
+
+    def call(person, method, path, body=None, **headers):
+        _, token = ApiToken.issue(person, "test")
+        headers = {"Authorization": f"Bearer {token}"} | headers
+        arguments = {"data": json.dumps(body), "content_type": "application/json"} if body is not None else {}
+        return getattr(client, method)(f"/api/v1{path}", headers=headers, **arguments)
+
+    return call
+
+
+def test_without_a_token_nothing_is_told(client, project):
+    assert client.get("/api/v1/projects").status_code == 401
+    assert client.get("/api/v1/projects", headers={"Authorization": "Bearer st-guess"}).status_code == 401
+
+
+def test_a_person_sees_her_projects_alone(api, project, bob, carol):
+    assert [p["slug"] for p in api(bob, "get", "/projects").json()] == [project.slug]
+    assert api(carol, "get", "/projects").json() == []
+    assert api(carol, "get", f"/projects/{project.slug}").status_code == 404
+
+
+def test_ranking_over_the_api(api, project, prompt, bob):
+    task = api(bob, "get", f"/projects/{project.slug}/next").json()
+    ranks = {completion["id"]: place for place, completion in enumerate(task["completions"], 1)}
+    path, key = f"/prompts/{task['prompt']['id']}/ranking", {"Idempotency-Key": task["key"]}
+    first = api(bob, "post", path, {"ranks": ranks, "seconds": 4}, **key)
+    again = api(bob, "post", path, {"ranks": ranks, "seconds": 4}, **key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"] and Ranking.objects.count() == 1
+    assert api(bob, "get", f"/projects/{project.slug}/next").status_code == 204
+
+
+def test_a_bad_ranking_names_the_field(api, project, prompt, bob):
+    reply = api(bob, "post", f"/prompts/{prompt.pk}/ranking", {"ranks": {}})
+    assert reply.status_code == 422 and "no rank yet" in json.dumps(reply.json())
+
+
+def test_the_last_label_is_given_once(api, project, prompt, alice, bob):
+    completions = list(prompt.completions.values_list("pk", flat=True))
+    body = {"ranks": dict.fromkeys(completions, 1)}
+    assert api(alice, "post", f"/prompts/{prompt.pk}/ranking", body).status_code == 201
+    assert api(bob, "post", f"/prompts/{prompt.pk}/ranking", body).status_code == 409
+
+
+def test_a_labeler_cannot_freeze_or_import(api, project, bob):
+    assert api(bob, "post", f"/projects/{project.slug}/freeze", {"name": "mine"}).status_code == 403
+
+
+def test_import_takes_a_file_and_says_how_it_went(client, project, alice, tmp_path):
+    _, token = ApiToken.issue(alice, "test")
+    auth = {"Authorization": f"Bearer {token}"}
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "Why?", "completions": ["Because.", "Why not?"]}\n{"prompt": 7}\n')
+    with file.open("rb") as handle:
+        reply = client.post(f"/api/v1/projects/{project.slug}/import", {"file": handle}, headers=auth)
+    assert reply.status_code == 202, reply.content
+    from annotation.ingest import run_import
+
+    run_import(Import.objects.get())
+    report = client.get(f"/api/v1/imports/{reply.json()['id']}", headers=auth).json()
+    assert (report["status"], report["added"], report["bad"]) == ("succeeded", 1, 1)
+
+
+def test_freezing_too_little_is_refused_in_words(api, project, prompt, alice):
+    reply = api(alice, "post", f"/projects/{project.slug}/freeze", {"name": "early"})
+    assert reply.status_code == 422 and "at least 2 prompts" in reply.json()["detail"]
+
+
+def test_dataset_rows_stream_as_json_lines(api, make_prompt, project, alice, carol):
+    from annotation.freeze import freeze
+    from annotation.ranking import submit_ranking
+
+    for number in range(4):
+        prompt = make_prompt(f"Question {number}?")
+        ranks = {pk: place for place, pk in enumerate(prompt.completions.values_list("pk", flat=True), 1)}
+        submit_ranking(prompt, alice, {"ranks": ranks}, uuid.uuid4())
+    frozen = freeze(project, "First", {"eval_share": 0.25}, alice, background=False)
+    reply = api(alice, "get", f"/datasets/{frozen.slug}/rows?split=train")
+    rows = [json.loads(line) for line in b"".join(reply.streaming_content).splitlines()]
+    assert len(rows) == frozen.rows_train and set(rows[0]) >= {"prompt", "chosen", "rejected"}
+    assert api(carol, "get", f"/datasets/{frozen.slug}/rows").status_code == 404
+    assert Dataset.objects.count() == 1
+
+
+def test_a_job_with_nonsense_settings_is_refused(api, project, alice, bob):
+    from training.models import ModelVersion
+
+    Dataset.objects.create(project=project, slug="d", name="d", status="ready", rows_train=4, rows_eval=1)
+    ModelVersion.objects.create(name="m", version=1, slug="m-v1")
+    body = {"recipe": "dpo", "dataset": "d", "model": "m-v1", "settings": {"beta": -1}}
+    reply = api(alice, "post", "/jobs", body)
+    assert reply.status_code == 422 and "beta" in reply.json()["detail"]
+    Membership.objects.filter(user=bob).update(role="reviewer")
+    assert api(bob, "post", "/jobs", body).status_code == 403
+
+
+def test_the_api_describes_itself(client, alice):
+    client.force_login(alice)
+    schema = client.get("/api/v1/openapi.json").json()
+    assert "/api/v1/prompts/{pk}/ranking" in schema["paths"]
