@@ -148,6 +148,11 @@ class Prompt(models.Model):
         indexes = [
             models.Index(fields=["project", "id"], name="prompt_by_id"),
             models.Index(fields=["project", "id"], condition=Q(open_slots__gt=0), name="prompt_queue"),
+            models.Index(
+                fields=["project", "labels_given", "open_slots"],
+                condition=Q(open_slots=0, labels_given=0),
+                name="prompt_waiting",
+            ),
             models.Index(fields=["project", "labels_given", "id"], name="prompt_by_labels"),
             models.Index(fields=["project", "criterion", "id"], name="prompt_by_criterion"),
         ]
