@@ -21,8 +21,8 @@ def accelerate(module: str, run_dir: Path, device: str, processes: int | None) -
     if processes:
         options = ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
         options += ["--dynamo_backend", "no", "--main_process_port", "0"]
-        options += ["--cpu"] if device == "cpu" else []
-        options += ["--multi_gpu"] if device != "cpu" and processes > 1 else []
+    if processes and processes > 1:
+        options += ["--multi_gpu"]  # starts them on a CPU too; with --cpu it would start one
     return [sys.executable, "-m", "accelerate.commands.launch", *options, "--module", module, str(run_dir)]
 
 
