@@ -61,14 +61,14 @@ def page(request, choices, settings, which: str, check: Preflight | None = None,
         "presets": PRESETS,
         "preset": which,
         "check": check,
-        "report": digest(check.report) if check and check.report else None,
+        "report": digest(check.report, check.settings.get("max_length")) if check and check.report else None,
     }
     return render(request, "training/job_new.html", context, status=status)
 
 
 def checked(request: HttpRequest, check: Preflight) -> HttpResponse:
     """The form as it was checked, beside what was found."""
-    context = {"check": check, "report": digest(check.report) if check.report else None, "place": "train"}
+    context = {"check": check, "report": digest(check.report, check.settings.get("max_length")) if check.report else None, "place": "train"}
     if request.htmx and request.GET.get("part") == "check":
         return render(request, "training/job_new.html#check", context)
     choices = ChoicesForm(request.user, initial=as_choices(check, check.dataset.project_id))
@@ -104,7 +104,7 @@ def passed(request: HttpRequest, wanted: dict[str, Any]) -> Preflight | None:
 def launch(request: HttpRequest, check: Preflight) -> HttpResponse:
     """Errors block; warnings need the box ticked."""
     back = redirect(f"{reverse('job_new')}?check={check.pk}#check")
-    report = digest(check.report)
+    report = digest(check.report, check.settings.get("max_length"))
     if report["errors"]:
         messages.error(request, "This cannot be launched: the check found errors.")
         return back
