@@ -1,10 +1,9 @@
 """The REST API under /api/v1: what the pages do, for programs, with a bearer token from the account page."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Field, File, ModelSchema, NinjaAPI, Router, Schema, UploadedFile
 from ninja.security import HttpBearer
@@ -12,6 +11,7 @@ from ninja.security import HttpBearer
 from annotation import ingest, uploads
 from annotation.access import project_or_404
 from annotation.cells import BadFile
+from annotation.downloads import download_file
 from annotation.freeze import NotFrozen, freeze
 from annotation.models import Dataset, Import, Project, Prompt
 from annotation.ranking import TooLate, next_prompt, submit_ranking
@@ -181,14 +181,7 @@ def rows(request, slug: str, split: str = "train"):
     found = dataset(request, slug)
     if found.status != "ready" or split not in ("train", "eval"):
         raise Http404(f"{found} has no rows of the split {split!r} yet.")
-    file = store().fetch(f"{found.folder}/{split}.jsonl")
-    return StreamingHttpResponse(pieces(file), content_type="application/x-ndjson")
-
-
-def pieces(file) -> Iterator[bytes]:
-    with file.open("rb") as handle:
-        while piece := handle.read(1 << 16):
-            yield piece
+    return download_file(store().fetch(f"{found.folder}/{split}.jsonl"), f"{slug}-{split}.jsonl")
 
 
 @trainings.post("/jobs", response={201: JobOut})

@@ -2,14 +2,10 @@
 
 import hashlib
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
-
-from asgiref.sync import sync_to_async
-from django.http import StreamingHttpResponse
-from django.utils.http import content_disposition_header
 
 from annotation.store import store
 
@@ -70,18 +66,3 @@ def tar(key: str, files: list[File], name: str) -> Iterator[bytes]:
 def tar_size(files: list[File], name: str) -> int:
     headers = sum(len(tarfile.TarInfo(f"{name}/{file.path}").tobuf(tarfile.GNU_FORMAT)) for file in files)
     return headers + sum(file.size + -file.size % BLOCK for file in files) + 2 * BLOCK
-
-
-async def a_piece_at_a_time(pieces: Iterator) -> AsyncIterator:
-    """Django gathers a plain iterator whole before it sends under ASGI; this one stays flat."""
-    while (piece := await sync_to_async(next)(pieces, None)) is not None:
-        yield piece
-
-
-def download(pieces: Iterator, name: str, size: int | None = None) -> StreamingHttpResponse:
-    """Send the pieces as a file to keep; never shown in the page's origin, whatever is inside."""
-    response = StreamingHttpResponse(a_piece_at_a_time(pieces), content_type="application/octet-stream")
-    response["Content-Disposition"] = content_disposition_header(True, name)
-    if size is not None:
-        response["Content-Length"] = str(size)
-    return response

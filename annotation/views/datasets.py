@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, ProtectedError
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from annotation import freeze
 from annotation.access import project_or_404
 from annotation.conversion import DISAGREEMENT
+from annotation.downloads import download_file
 from annotation.estimate import estimate
 from annotation.histogram import histogram
 from annotation.models import Dataset, Project, Ranking
@@ -189,10 +190,10 @@ def rows_at(found: Dataset, split: str, at: str) -> tuple[list[dict], int | None
 
 
 @require_safe
-def dataset_file(request: HttpRequest, slug: str, name: str) -> FileResponse:
+def dataset_file(request: HttpRequest, slug: str, name: str) -> StreamingHttpResponse:
     """One of the dataset's files, streamed from the store."""
     found = dataset_or_404(request, slug)
     if name not in FILES or found.status != "ready":
         raise Http404("There is no such file.")
     file = store().fetch(f"{found.folder}/{name}")
-    return FileResponse(file.open("rb"), as_attachment=True, filename=f"{found.slug}-{name}")
+    return download_file(file, f"{found.slug}-{name}")

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from annotation.downloads import download
 from annotation.models import Project
 from training import artifacts, curves, metrics
 from training import jobs as engine
@@ -167,7 +168,7 @@ def job_metrics(request: HttpRequest, pk: int) -> JsonResponse:
 
 def job_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     run = get_object_or_404(visible(request.user), pk=pk)
-    return artifacts.download(metric_lines(run), f"{run.name}.csv")
+    return download(metric_lines(run), f"{run.name}.csv")
 
 
 def metric_lines(run: TrainingJob) -> Iterator[bytes]:
@@ -190,7 +191,7 @@ def job_file(request: HttpRequest, pk: int, path: str) -> HttpResponseBase:
     file = next((file for file in artifacts.listing(run.run_dir) if file.path == path), None)
     if file is None:
         raise Http404("This run has no such file.")
-    return artifacts.download(artifacts.chunks(run.run_dir, file), path.rpartition("/")[2], file.size)
+    return download(artifacts.chunks(run.run_dir, file), path.rpartition("/")[2], file.size)
 
 
 def job_overlay(request: HttpRequest) -> HttpResponse:

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 
 from annotation.access import RANK
+from annotation.downloads import download
 from annotation.models import Project
 from training import artifacts, curves, registry
 from training.endpoints import RefusedAddress, check_url
@@ -210,7 +211,7 @@ def model_download(request: HttpRequest, slug: str) -> HttpResponseBase:
     files = artifacts.listing(model.folder)
     if not files:
         raise Http404("Its folder is empty.")
-    return artifacts.download(artifacts.tar(model.folder, files, slug), f"{slug}.tar", artifacts.tar_size(files, slug))
+    return download(artifacts.tar(model.folder, files, slug), f"{slug}.tar", artifacts.tar_size(files, slug))
 
 
 def model_file(request: HttpRequest, slug: str, path: str) -> HttpResponseBase:
@@ -218,4 +219,4 @@ def model_file(request: HttpRequest, slug: str, path: str) -> HttpResponseBase:
     file = next((file for file in artifacts.listing(model.folder) if file.path == path), None)
     if file is None:
         raise Http404("This model has no such file.")
-    return artifacts.download(artifacts.chunks(model.folder, file), path.rpartition("/")[2], file.size)
+    return download(artifacts.chunks(model.folder, file), path.rpartition("/")[2], file.size)
