@@ -1,0 +1,369 @@
+"""The launch form: a recipe's Config as fields and back, presets, nonsense refused, and no launch without a check."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+import pytest
+from django.utils import timezone
+
+from annotation.models import Dataset, Membership, Project
+from annotation.store import store
+from studio.models import WorkerBeat
+from tests.tiny import tiny_model
+from training import launch_form, preflights
+from training.launch_form import SettingsForm, changed, preset
+from training.models import ModelVersion, Preflight, TrainingJob
+from training.recipes import RECIPES, recipe
+from training.report import digest
+
+pytest_plugins = ["tests.training.pages"]
+
+
+def text(response) -> str:
+    return re.sub(r"\s+", " ", response.content.decode())
+
+
+def posted(form: SettingsForm) -> dict:
+    """What a browser sends when nothing was touched."""
+    values = {}
+    for field in form:
+        value = field.value()
+        if field.field.row["type"] == "bool":
+            values |= {field.html_name: "on"} if value else {}
+        else:
+            values[field.html_name] = str(value)
+    return values
+
+
+# ---- Config as a form ----
+
+
+@dataclass
+class Everything:
+    count: Annotated[int, "a whole number"] = 3
+    tiny: Annotated[float, "a very small number"] = 5e-7
+    switch: Annotated[bool, "on or off"] = True
+    kind: Annotated[Literal["a", "b"], "one of two"] = "b"
+    word: Annotated[str, "any word"] = "x"
+    maybe: Annotated[float | None, "a number or nothing"] = None
+    maybe_kind: Annotated[Literal["p", "q"] | None, "one of two or neither"] = None
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    module = SimpleNamespace(
+        __doc__="All kinds of settings.", Config=Everything, PRESETS={}, DATA="pairs",
+        problems=lambda config: ["count must be below 10"] if config.count >= 10 else [],
+    )  # fmt: skip
+    monkeypatch.setitem(RECIPES, "everything", "x")
+    monkeypatch.setattr(launch_form, "recipe", lambda name: module)
+    monkeypatch.setattr("training.recipes.recipe", lambda name: module)
+    return "everything"
+
+
+@pytest.mark.parametrize("name", ["sft", "reward_model", "dpo"])
+@pytest.mark.parametrize("which", ["smoke", "small", "full"])
+def test_an_untouched_form_gives_back_the_preset_exactly(name, which):
+    shown = SettingsForm(name, initial=preset(name, which))
+    form = SettingsForm(name, posted(shown))
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data == vars(recipe(name).Config(**preset(name, which)))
+    assert {key: type(value) for key, value in form.cleaned_data.items()} == {
+        key: type(value) for key, value in vars(recipe(name).Config(**preset(name, which))).items()
+    }
+
+
+def test_every_type_of_setting_survives_the_trip(everything):
+    form = SettingsForm(everything, posted(SettingsForm(everything)))
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data == vars(Everything())
+    typed = {"set-count": " 4 ", "set-tiny": "1e-3", "set-kind": "a", "set-word": "y", "set-maybe": "0.5", "set-maybe_kind": "q"}
+    form = SettingsForm(everything, typed)
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data == vars(Everything(4, 1e-3, False, "a", "y", 0.5, "q"))
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [("count", "1.5"), ("count", "many"), ("count", ""), ("tiny", "nan"), ("tiny", "inf"), ("tiny", "1,5"), ("kind", "c")],
+)
+def test_what_does_not_fit_is_said_at_its_field(everything, field, said):
+    form = SettingsForm(everything, posted(SettingsForm(everything)) | {f"set-{field}": said})
+    assert not form.is_valid() and list(form.errors) == [field]
+    assert field in form.errors[field][0]
+
+
+def test_the_recipes_own_objections_stand_at_the_field_they_name(everything):
+    form = SettingsForm(everything, posted(SettingsForm(everything)) | {"set-count": "10"})
+    assert form.errors == {"count": ["count must be below 10"]}
+
+
+def test_each_field_carries_its_help_and_stands_in_exactly_one_group():
+    for name in ("sft", "reward_model", "dpo"):
+        form = SettingsForm(name)
+        shown = [field.name for group in form.groups for field in group["fields"]]
+        assert sorted(shown) == sorted(form.fields)
+        assert all(field.help_text for field in form)
+
+
+def test_a_group_that_holds_an_error_is_open():
+    form = SettingsForm("dpo", posted(SettingsForm("dpo")) | {"set-lora_r": "0"})
+    assert [group["title"] for group in form.groups if group["open"]] == ["Adapter"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"beta": "0"}, {"beta": "-1"}, {"learning_rate": "0"}, {"learning_rate": "3"}, {"max_steps": "0"}, {"max_length": "-5"},
+     {"warmup_ratio": "2"}, {"label_smoothing": "0.9"}, {"num_train_epochs": "0"}, {"lora_r": "0"}],
+)  # fmt: skip
+def test_nonsense_is_refused_before_anything_runs(nonsense):
+    form = SettingsForm("dpo", posted(SettingsForm("dpo")) | {f"set-{name}": value for name, value in nonsense.items()})
+    assert not form.is_valid() and set(form.errors) <= set(nonsense)
+
+
+def test_settings_are_compared_with_their_defaults():
+    rows = {row["name"]: row for row in changed("dpo", {"beta": 0.5, "seed": 42})}
+    assert rows["beta"]["changed"] and rows["beta"]["value"] == 0.5
+    assert not rows["seed"]["changed"] and not rows["lora_r"]["changed"]
+
+
+# ---- the page ----
+
+
+@pytest.fixture
+def rows(pairs_dataset):
+    """Freeze twenty pairs and four held-out ones."""
+
+    def pair(n: int) -> dict:
+        says = {"prompt": ("user", f"Question {n}?"), "chosen": ("assistant", "Yes, gladly."), "rejected": ("assistant", "No.")}
+        return {key: [{"role": role, "content": content}] for key, (role, content) in says.items()}
+
+    folder = store().work(pairs_dataset.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, span in (("train", range(24)), ("eval", range(24, 28))):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(pair(n)) + "\n" for n in span))
+    Dataset.objects.filter(pk=pairs_dataset.pk).update(rows_train=24, rows_eval=4)
+    return pairs_dataset
+
+
+@pytest.fixture
+def chat_model(alice):
+    model = ModelVersion.objects.create(name="Tiny", slug="tiny-v1", created_by=alice)
+    tiny_model(store().work(model.folder))
+    return model
+
+
+@pytest.fixture
+def form(client, alice, project, rows, chat_model):
+    """What alice sends, with changes."""
+    client.force_login(alice)
+    known = {"project": project.pk, "dataset": rows.pk, "recipe": "dpo", "base_model": chat_model.pk, "device": "cpu"}
+    known |= posted(SettingsForm("dpo", initial=preset("dpo", "smoke"))) | {"action": "check"}
+    return lambda **changes: known | changes
+
+
+@pytest.fixture
+def checked(client, form):
+    """Check these settings for real, and return what was found."""
+
+    def check(**changes) -> Preflight:
+        answer = client.post("/train/new/", form(**changes))
+        assert answer.status_code == 302, text(answer)
+        found = Preflight.objects.get(pk=re.search(r"check=(\d+)", answer.url).group(1))
+        preflights.run(found)
+        found.refresh_from_db()
+        return found
+
+    return check
+
+
+def test_the_form_opens_with_the_persons_own_projects_and_models(client, form, carol, make_model):
+    other = Project.objects.create(name="Carol's secret")
+    Membership.objects.create(project=other, user=carol, role="manager")
+    make_model(name="Secret model", slug="secret-v1", project=other)
+    make_model(name="Score", slug="score-v1", makes="reward_model")
+    make_model(name="Far", slug="far-v1", endpoint="https://api.example.org/v1")
+    html = text(client.get("/train/new/"))
+    assert "Polite pairs" in html and "Tiny v1" in html
+    for hidden in ("Carol&#x27;s secret", "Secret model", "Score v1", "Far v1"):
+        assert hidden not in html
+
+
+@pytest.mark.parametrize("who", ["bob", "carol"])
+def test_only_managers_launch(client, request, form, who):
+    client.force_login(request.getfixturevalue(who))
+    assert client.get("/train/new/").status_code == 403
+    assert client.post("/train/new/", form()).status_code == 403
+    assert not Preflight.objects.exists()
+
+
+def test_someone_elses_dataset_or_model_cannot_be_named(client, form, carol, make_model):
+    other = Project.objects.create(name="Other")
+    Membership.objects.create(project=other, user=carol, role="manager")
+    theirs = Dataset.objects.create(project=other, slug="theirs", name="Theirs", status="ready", rows_train=5)
+    model = make_model(name="Theirs", slug="theirs-v1", project=other)
+    for changes in ({"dataset": theirs.pk}, {"base_model": model.pk}, {"project": other.pk, "dataset": theirs.pk}):
+        assert client.post("/train/new/", form(**changes)).status_code == 422
+    assert not Preflight.objects.exists()
+
+
+@pytest.mark.parametrize("said", ["", "abc", "-1", "999999", "1' OR 1=1", "\x00", "9" * 30])
+def test_choices_that_are_no_choices_are_refused(client, form, said):
+    for field in ("project", "dataset", "base_model", "recipe", "device"):
+        assert client.post("/train/new/", form(**{field: said})).status_code in (422, 400), field
+    assert client.get("/train/new/", {"project": said, "recipe": said, "preset": said}).status_code == 200
+
+
+def test_another_preset_replaces_the_settings_and_another_project_keeps_them(client, form):
+    kept = client.post("/train/new/", form(action="fill", preset="smoke", shown="dpo smoke", **{"set-beta": "0.33"}))
+    assert 'value="0.33"' in text(kept)
+    replaced = text(client.post("/train/new/", form(action="fill", preset="smoke", shown="dpo small", **{"set-beta": "0.33"})))
+    assert 'value="0.33"' not in replaced and re.search(r'name="set-max_steps" value="4"', replaced)
+    assert not Preflight.objects.exists()
+
+
+def test_a_run_can_be_repeated_with_its_own_settings(client, form, make_job):
+    job = make_job(settings={"beta": 0.77}, name="First try")
+    html = text(client.get(f"/train/new/?from={job.pk}"))
+    assert 'value="0.77"' in html and 'value="First try"' in html
+
+
+def test_a_wrong_setting_comes_back_with_what_was_typed(client, form):
+    answer = client.post("/train/new/", form(**{"set-beta": "lots"}))
+    assert answer.status_code == 422
+    assert 'value="lots"' in text(answer) and "beta must be a number" in text(answer)
+
+
+def test_the_check_reads_the_rows_and_shows_what_it_found(client, checked):
+    check = checked()
+    html = text(client.get(f"/train/new/?check={check.pk}"))
+    assert check.status == "ready", check.message
+    assert "24 of 24" in html and "hx-trigger=\"every" not in html
+    assert '<span class="learned">' in html and "<rect" in html
+    assert 'value="launch"' in html
+
+
+def test_a_check_waits_for_a_worker_and_says_so(client, form):
+    answer = client.post("/train/new/", form(), follow=True)
+    html = text(answer)
+    assert "waiting for a worker" in html and 'hx-trigger="every 1s"' in html
+    assert "No worker is listening" in html
+    WorkerBeat.objects.create(name="w", queue="default", seen=timezone.now())
+    assert "No worker is listening" not in text(client.get(answer.redirect_chain[-1][0]))
+
+
+def test_a_checked_form_is_launched_exactly_as_checked(client, form, checked):
+    check = checked(name="Manners")
+    answer = client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1", name="Better name"))
+    job = TrainingJob.objects.get()
+    assert answer.url == f"/train/{job.pk}/"
+    assert (job.status, job.name, job.recipe, job.device) == ("queued", "Better name", "dpo", "cpu")
+    assert job.settings == check.settings and job.preflight == check.report
+
+
+def test_what_was_changed_after_the_check_is_checked_again(client, form, checked):
+    check = checked()
+    answer = client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1", **{"set-beta": "0.9"}))
+    assert not TrainingJob.objects.exists()
+    assert Preflight.objects.count() == 2 and f"check={Preflight.objects.first().pk}" in answer.url
+
+
+@pytest.mark.parametrize("check", ["", "0", "abc", "99999"])
+def test_nothing_is_launched_without_a_check(client, form, check):
+    client.post("/train/new/", form(action="launch", check=check, confirmed="1"))
+    assert not TrainingJob.objects.exists() and Preflight.objects.count() == 1
+
+
+def test_an_unfinished_check_does_not_launch(client, form):
+    client.post("/train/new/", form())
+    client.post("/train/new/", form(action="launch", check=Preflight.objects.get().pk, confirmed="1"))
+    assert not TrainingJob.objects.exists()
+
+
+def test_nobody_launches_with_someone_elses_check(client, form, checked, project, django_user_model):
+    check = checked()
+    mallory = django_user_model.objects.create_user("mallory", "m@example.org", "a long password")
+    Membership.objects.create(project=project, user=mallory, role="manager")
+    client.force_login(mallory)
+    assert client.get(f"/train/new/?check={check.pk}").status_code == 404
+    client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1"))
+    assert not TrainingJob.objects.exists()
+
+
+def test_errors_block_the_launch(client, form, checked):
+    check = checked(**{"set-max_length": "3"})
+    assert check.report["errors"]
+    html = text(client.get(f"/train/new/?check={check.pk}"))
+    assert "raise max_length" in html and 'value="launch"' not in html
+    client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1", **{"set-max_length": "3"}))
+    assert not TrainingJob.objects.exists()
+
+
+def test_warnings_need_a_tick(client, form, checked, rows):
+    folder = store().work(rows.folder)
+    (folder / "eval.jsonl").write_text("")
+    check = checked()
+    assert any("no held-out rows" in warning for warning in check.report["warnings"])
+    client.post("/train/new/", form(action="launch", check=check.pk))
+    assert not TrainingJob.objects.exists()
+    client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1"))
+    assert TrainingJob.objects.count() == 1
+
+
+def test_rows_that_cannot_be_read_are_an_error_that_names_the_line(client, checked, rows):
+    (store().work(rows.folder) / "train.jsonl").write_text('{"prompt": []}\nnot json\n')
+    check = checked()
+    html = text(client.get(f"/train/new/?check={check.pk}"))
+    assert "train.jsonl line 1" in html and 'value="launch"' not in html
+
+
+def test_a_model_whose_files_are_gone_fails_the_check_with_the_reason(client, form, alice):
+    gone = ModelVersion.objects.create(name="Gone", slug="gone-v1", created_by=alice)
+    client.post("/train/new/", form(base_model=gone.pk))
+    check = Preflight.objects.get()
+    preflights.run(check)
+    check.refresh_from_db()
+    assert check.status == "failed" and "models/gone-v1" in check.message
+    assert "models/gone-v1" in text(client.get(f"/train/new/?check={check.pk}"))
+
+
+def test_a_message_that_comes_twice_checks_once(checked):
+    check = checked()
+    Preflight.objects.filter(pk=check.pk).update(report={"mark": 1})
+    preflights.run(check)
+    check.refresh_from_db()
+    assert check.report == {"mark": 1}
+    assert not store().work(check.folder).exists()
+
+
+def test_a_check_whose_worker_died_is_given_up_in_the_end(client, form):
+    client.post("/train/new/", form())
+    Preflight.objects.update(status="running", created=timezone.now() - timedelta(hours=1))
+    preflights.wake_lost()
+    assert Preflight.objects.get().status == "failed"
+
+
+def test_token_pieces_and_messages_are_never_markup(client, form, checked, rows):
+    evil = "<script>alert(1)</script>"
+    row = {"prompt": [{"role": "user", "content": evil}], "chosen": [{"role": "assistant", "content": evil}]}
+    row |= {"rejected": [{"role": "assistant", "content": "<img src=x onerror=alert(1)>"}]}
+    (store().work(rows.folder) / "train.jsonl").write_text(json.dumps(row) + "\n")
+    html = client.get(f"/train/new/?check={checked(name=evil).pk}").content.decode()
+    assert "<script>alert" not in html and "<img src" not in html
+
+
+def test_a_report_that_lacks_parts_is_still_shown():
+    assert digest({})["lengths"] is None
+    assert digest({"lengths": {}, "rows": {"train": {}}, "examples": None})["rows"] == {}
+
+
+def test_the_length_chart_has_a_bar_for_every_bin_that_holds_rows_and_a_line_at_the_limit():
+    part = {"bin_width": 10, "counts": [1, 0, 4], "median": 25, "p95": 29, "max": 29}
+    chart = digest({"lengths": {"prompt": part, "chosen": part}}, max_length=20)["lengths"]
+    assert [len(row["bars"]) for row in chart["rows"]] == [2, 2]
+    assert chart["left"] < chart["limit"] < chart["width"]
+    assert digest({"lengths": {"prompt": part}}, max_length=1000)["lengths"]["limit"] is None
