@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from asgiref.sync import async_to_sync
 
 
 @pytest.fixture
@@ -26,3 +27,9 @@ def live_studio(transactional_db, settings):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(timeout=15)
+
+
+@async_to_sync
+async def streamed(response) -> bytes:
+    """The whole body of a response that streams asynchronously."""
+    return b"".join([piece async for piece in response.streaming_content])

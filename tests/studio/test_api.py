@@ -7,6 +7,7 @@ import pytest
 
 from annotation.models import Dataset, Import, Membership, Ranking
 from studio.models import ApiToken
+from tests.live import streamed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,7 +93,7 @@ def test_dataset_rows_stream_as_json_lines(api, make_prompt, project, alice, car
         submit_ranking(prompt, alice, {"ranks": ranks}, uuid.uuid4())
     frozen = freeze(project, "First", {"eval_share": 0.25}, alice, background=False)
     reply = api(alice, "get", f"/datasets/{frozen.slug}/rows?split=train")
-    rows = [json.loads(line) for line in b"".join(reply.streaming_content).splitlines()]
+    rows = [json.loads(line) for line in streamed(reply).splitlines()]
     assert len(rows) == frozen.rows_train and set(rows[0]) >= {"prompt", "chosen", "rejected"}
     assert api(carol, "get", f"/datasets/{frozen.slug}/rows").status_code == 404
     assert Dataset.objects.count() == 1

@@ -3,20 +3,15 @@
 import json
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.urls import reverse
 
 from annotation.models import Project, Prompt, Ranking, Tally
+from tests.live import streamed
 from training import comparing
 from training.comparing import NotComparable
 from training.models import Comparison, Generation, ModelVersion
 
 QUESTION = [{"role": "user", "content": "What is the capital of Peru?"}]
-
-
-@async_to_sync
-async def streamed(reply) -> bytes:
-    return b"".join([piece async for piece in reply.streaming_content])
 
 
 @pytest.fixture
