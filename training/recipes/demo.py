@@ -43,7 +43,7 @@ def completions(model_name: str, prompts: list[dict], config: dict) -> Iterator[
     """Yield one row for every prompt and setting, a prompt's rows together."""
     model, tokenizer = load(model_name)
     taken: dict[str, dict[str, Drawn]] = {prompt["id"]: {} for prompt in prompts}
-    progress = Progress(len(prompts) * len(config["settings"]))
+    progress = Progress(len(config["settings"]))
     for number, setting in enumerate(config["settings"]):
         for attempt in range(config["attempts"]):
             pending = by_length([p for p in prompts if not settled(taken[p["id"]], setting["name"])])
@@ -53,7 +53,7 @@ def completions(model_name: str, prompts: list[dict], config: dict) -> Iterator[
                 answers = sample(model, tokenizer, batch, setting, config["max_new_tokens"], seed)
                 for prompt, (text, tokens, finished) in zip(batch, answers, strict=True):
                     keep(taken[prompt["id"]], setting["name"], Drawn(text, tokens, finished, attempt + 1))
-                progress.show(setting["name"], attempt, taken)
+                progress.show(number, attempt, taken)
     for prompt in prompts:
         for setting in config["settings"]:
             yield row(prompt["id"], setting, taken[prompt["id"]][setting["name"]])
@@ -121,25 +121,28 @@ def keep(taken: dict[str, Drawn], name: str, new: Drawn) -> None:
 
 def row(prompt_id: str, setting: dict, drawn: Drawn) -> dict:
     return {
-        "id": f"{prompt_id}-{setting['name']}",
-        "prompt": prompt_id,
+        "id": prompt_id,
+        "setting": setting["name"],
         "text": drawn.text,
         "finish_reason": "stop" if drawn.finished else "length",
-        "metadata": {"setting": setting["name"], "tokens": drawn.tokens, "attempt": drawn.attempt},
+        "tokens": drawn.tokens,
+        "attempt": drawn.attempt,
     }
 
 
 class Progress:
-    """One line a batch: how many completions are settled, and about how long the rest takes."""
+    """One line a batch: how many completions are settled, and, as if all settings took equally long, the time left."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.began = total, time.monotonic()
+    def __init__(self, settings: int) -> None:
+        self.settings, self.began = settings, time.monotonic()
 
-    def show(self, setting: str, attempt: int, taken: dict[str, dict[str, Drawn]]) -> None:
+    def show(self, number: int, attempt: int, taken: dict[str, dict[str, Drawn]]) -> None:
         done = sum(settled(found, name) for found in taken.values() for name in found)
-        spent = time.monotonic() - self.began
-        left = f"about {spent / done * (self.total - done):.0f} s left" if done else "estimating"
-        print(f"{done} of {self.total} settled · {setting}, draw {attempt + 1} · {left}", flush=True)
+        total = self.settings * len(taken)
+        spent, share = time.monotonic() - self.began, max(number / self.settings, done / total)
+        left = f"about {spent / share - spent:.0f} s left" if share else "estimating"
+        where = f"setting {number + 1} of {self.settings}, draw {attempt + 1}"
+        print(f"{where} · {done} of {total} settled · {left}", flush=True)
 
 
 def write_jsonl(path: Path, rows: list[dict]) -> None:
