@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from annotation.demo import load_demo
+from annotation.models import Completion, Ranking
+
 DEMO = Path(__file__).resolve().parents[2] / "annotation" / "demo"
 
 
@@ -117,3 +120,16 @@ def test_the_labelers_account_says_that_it_is_a_language_model(project):
     about = project["labeler"]["about"]
     assert "language model" in about and "not human labels" in about
     assert about in (DEMO / "README.md").read_text("utf-8")
+
+
+@pytest.mark.django_db
+def test_loading_the_demo_twice_makes_it_once_with_the_rankings_and_the_prompts_that_wait(
+    django_user_model, prompts, completions, rankings
+):
+    alice = django_user_model.objects.create(username="alice")
+    project = load_demo(alice)
+    assert load_demo(alice) == project
+    assert project.prompts.count() == len(prompts)
+    assert project.prompts.filter(open_slots=1).count() == len(prompts) - len(rankings)
+    assert Completion.objects.filter(prompt__project=project).count() == len(completions)
+    assert Ranking.objects.filter(prompt__project=project).count() == len(rankings)
