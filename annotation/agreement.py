@@ -67,9 +67,13 @@ def krippendorff_alpha(units: Sequence[Sequence], level: str = "nominal") -> flo
 
 def value_counts(units: Sequence[Sequence]) -> tuple[list, list[list[int]]]:
     """The values in order, and how often each unit got each of them; units rated once teach nothing."""
+    values = sorted({value for unit in units for value in unit if value is not None})
+    return values, counts_of(units, values)
+
+
+def counts_of(units: Sequence[Sequence], values: Sequence) -> list[list[int]]:
     rated = [Counter(value for value in unit if value is not None) for unit in units]
-    values = sorted(set().union(*rated))
-    return values, [[unit[value] for value in values] for unit in rated if unit.total() > 1]
+    return [[unit[value] for value in values] for unit in rated if unit.total() > 1]
 
 
 def alpha_of_counts(values: Sequence, counts, level: str) -> float | None:
@@ -138,7 +142,7 @@ def mid_ranks(ranks: Ranks) -> dict[Hashable, float]:
 
 
 def rank_units(prompt: Mapping[Hashable, Ranks]) -> list[list[float | None]]:
-    """A unit a completion: the mid-rank each labeler gave it, so prompts of different sizes stand together."""
+    """A unit a completion: the mid-rank each labeler gave it."""
     ranked = [mid_ranks(ranks) for ranks in prompt.values()]
     completions = dict.fromkeys(completion for ranks in ranked for completion in ranks)
     return [[ranks.get(completion) for ranks in ranked] for completion in completions]
@@ -161,7 +165,7 @@ def compare_labelers(labels: Labels) -> tuple[dict[tuple, Between], list[list[in
     return dict(between), per_prompt
 
 
-def agreement(labels: Labels, resamples: int = 100, seed: int = 0) -> Agreement:
+def agreement(labels: Labels, resamples: int = 200, seed: int = 0) -> Agreement:
     """Agreement on the prompts that at least two labelers ranked."""
     shared = {prompt: by for prompt, by in labels.items() if len(by) > 1}
     between, per_prompt = compare_labelers(shared)
@@ -180,20 +184,34 @@ def agreement(labels: Labels, resamples: int = 100, seed: int = 0) -> Agreement:
 
 
 def alpha_on_ranks(shared: Labels, resamples: int, seed: int) -> tuple[float | None, Interval | None]:
-    """Ordinal alpha over (prompt, completion) units; whole prompts are resampled, as their units hang together."""
+    """Ordinal alpha over completions, and its interval; whole prompts are resampled, as their units hang together.
+
+    Prompts with equally many completions stand together, and their alphas are weighed by their units: pooled, even
+    guessing would look like agreement, because a rank of 5 is found only where there are five to rank.
+    """
     import numpy as np
 
-    units = [rank_units(prompt) for prompt in shared.values()]
-    owner = [index for index, prompt in enumerate(units) for unit in prompt if sum(v is not None for v in unit) > 1]
-    values, counts = value_counts([unit for prompt in units for unit in prompt])
-    alpha = alpha_of_counts(values, counts, "ordinal")
-    if alpha is None or len(units) < 5:
+    prompts = [rank_units(prompt) for prompt in shared.values()]
+    values, _ = value_counts([unit for units in prompts for unit in units])
+    tables = [np.reshape(counts_of(units, values), (-1, len(values))) for units in prompts]
+    sizes = [len(units) for units in prompts]
+    alpha = alpha_by_size(values, tables, sizes)
+    if alpha is None or len(tables) < 5:
         return alpha, None
-    counts = np.asarray(counts)
-    rows = [np.flatnonzero(np.asarray(owner) == index) for index in range(len(units))]
-    draws = np.random.default_rng(seed).integers(len(units), size=(resamples, len(units)))
-    again = (alpha_of_counts(values, counts[np.concatenate([rows[i] for i in draw])], "ordinal") for draw in draws)
+    draws = np.random.default_rng(seed).integers(len(tables), size=(resamples, len(tables)))
+    again = (alpha_by_size(values, [tables[i] for i in draw], [sizes[i] for i in draw]) for draw in draws)
     return alpha, middle([value for value in again if value is not None])
+
+
+def alpha_by_size(values: Sequence, tables: Sequence, sizes: Sequence[int]) -> float | None:
+    import numpy as np
+
+    total = weight = 0.0
+    for size in set(sizes):
+        table = np.concatenate([table for table, of_size in zip(tables, sizes, strict=True) if of_size == size])
+        if (alpha := alpha_of_counts(values, table, "ordinal")) is not None:
+            total, weight = total + alpha * len(table), weight + len(table)
+    return total / weight if weight else None
 
 
 def share_interval(per_prompt: Sequence[Sequence[int]], resamples: int, seed: int) -> Interval | None:

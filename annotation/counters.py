@@ -37,10 +37,11 @@ def delete_ranking(ranking: Ranking) -> None:
     gone, _ = Ranking.objects.filter(pk=ranking.pk).delete()
     if not gone:
         return
+    one = Case(When(surplus, then=Value(1)), default=Value(0))
     Prompt.objects.filter(pk=ranking.prompt_id).update(
         labels_given=F("labels_given") - 1,
-        labels_wanted=Case(When(surplus, then=F("labels_wanted") - 1), default=F("labels_wanted")),
-        open_slots=Case(When(surplus, then=F("open_slots")), default=F("open_slots") + 1),
+        labels_wanted=F("labels_wanted") - one,
+        open_slots=F("open_slots") + 1 - one,
     )
     day = timezone.localdate(ranking.created)
     tally(ranking.prompt.project_id, ranking.labeler, day=day, labels=-1, seconds=-ranking.seconds)

@@ -17,9 +17,17 @@ class TokenForm(forms.ModelForm):
         help_texts = {"name": "What will use it: a notebook, a script, a machine"}
 
 
+class PasswordForm(PasswordChangeForm):
+    """Django's own, without jumping to its first field: the page shows more than a password."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, prefix="password", **kwargs)
+        del self.fields["old_password"].widget.attrs["autofocus"]
+
+
 def account(request: HttpRequest) -> HttpResponse:
     act = {"password": change_password, "token": make_token, "revoke": revoke}.get(request.POST.get("action"))
-    context = {"password": PasswordChangeForm(request.user, prefix="password"), "token": TokenForm(prefix="token")}
+    context = {"password": PasswordForm(request.user), "token": TokenForm(prefix="token")}
     outcome = act(request) if act else {}
     if isinstance(outcome, HttpResponse):
         return outcome
@@ -28,7 +36,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 
 def change_password(request: HttpRequest) -> HttpResponse | dict:
-    form = PasswordChangeForm(request.user, request.POST, prefix="password")
+    form = PasswordForm(request.user, request.POST)
     if not form.is_valid():
         return {"password": form}
     update_session_auth_hash(request, form.save())  # this browser stays logged in, every other one is out

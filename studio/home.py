@@ -10,11 +10,12 @@ from django.utils import timezone
 
 from annotation import overview
 from annotation.models import Dataset, Project, Prompt
-from annotation.views.projects import may_create
 from studio.models import WorkerBeat
 from training.models import Comparison, ModelVersion, TrainingJob
 
-QUEUES = {"default": ("imports, freezing and completions", "worker"), "train": ("trainings", "trainer")}
+# queue → what waits when nobody listens to it, and the command that listens
+QUEUES = {"default": ("imports, freezing, completions", "studio worker"), "train": ("trainings", "studio trainer")}
+MOST = 6  # things to do at once; the rest can wait for these
 
 
 @dataclass
@@ -34,18 +35,24 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def live(user) -> dict:
-    """Everything the page shows, in a fixed number of queries however many projects there are."""
+    """Everything the page shows, in a number of queries that projects do not raise."""
     projects = list(Project.objects.visible_to(user))
-    roles = dict(user.memberships.values_list("project", "role"))
+    seats = {seat.project_id: seat for seat in user.memberships.all()}
     done = overview.progress_of(projects)
     for project in projects:
-        project.role, project.progress = roles.get(project.pk, "manager"), done[project.pk]
+        seat = seats.get(project.pk)
+        project.role, project.cursor = (seat.role, seat.cursor) if seat else ("manager", None)  # or a superuser
+        project.progress = done[project.pk]
+    frozen = list(Dataset.objects.visible_to(user).filter(status="ready").order_by("created").distinct())
+    counted = counts(user, projects) | {"datasets": len(frozen)}
+    newest = {dataset.project_id: dataset.ranking_count for dataset in frozen}
     return {
-        "projects": projects,
-        "counts": counts(user, projects),
-        "silent": silent_queues(),
-        "next": [*ended_jobs(user), *to_rank(user, projects), *to_manage(user, projects)],
-        "may_create": may_create(user),
+        "counts": counted,
+        "silent": silent(),
+        "next": [*of_jobs(user), *to_rank(user, projects), *to_manage(projects, newest)][:MOST],
+        "may_create": user.is_staff or user.is_superuser or any(p.role == "manager" for p in projects),
+        "my_projects": projects,
+        "jobs_running": counted["running"] + counted["queued"],
     }
 
 
@@ -59,28 +66,28 @@ def counts(user, projects: list[Project]) -> dict:
         "prompts": overview.bounded(Prompt.objects.filter(project__in=projects, open_slots__gt=0)),
         "today": sum(project.progress.today for project in projects),
         "labels": sum(project.progress.given for project in projects),
-        "datasets": Dataset.objects.visible_to(user).filter(status="ready").distinct().count(),
         "models": ModelVersion.objects.visible_to(user).usable().count(),
         "votes": votes.count(),
         **jobs,
     }
 
 
-def silent_queues() -> list[dict]:
+def silent() -> dict | None:
+    """What nobody works on, and the one command that changes it."""
     listening = WorkerBeat.listening()
-    return [
-        {"what": what, "command": f"studio {verb}"}
-        for queue, (what, verb) in QUEUES.items()
-        if queue not in listening
-    ]
+    found = [value for queue, value in QUEUES.items() if queue not in listening]
+    if not found:
+        return None
+    waits = " and ".join(what for what, _ in found)
+    return {"waits": waits.capitalize(), "command": found[0][1] if len(found) == 1 else "studio up"}
 
 
-def ended_jobs(user) -> list[Next]:
-    """Trainings this person started that ended unseen, or that raise an alarm now."""
-    mine = TrainingJob.objects.filter(created_by=user).only("name", "status", "alarms", "error", "step", "total")
-    ended = mine.filter(seen=False, status__in=["succeeded", "failed", "stopped"])
-    alarmed = mine.filter(status__in=["running", "stopping"]).exclude(alarms=[])
-    return [job_item(job) for job in [*alarmed[:3], *ended[:4]]]
+def of_jobs(user) -> list[Next]:
+    """Trainings this person started that raise an alarm now, or ended unseen; the newest few."""
+    alarmed = Q(status__in=["running", "stopping"]) & ~Q(alarms=[])
+    ended = Q(status__in=["succeeded", "failed", "stopped"], seen=False)
+    found = TrainingJob.objects.filter(alarmed | ended, created_by=user)
+    return [job_item(job) for job in found.only("name", "status", "alarms", "error", "step", "total")[:4]]
 
 
 def job_item(job: TrainingJob) -> Next:
@@ -94,12 +101,11 @@ def job_item(job: TrainingJob) -> Next:
 
 
 def to_rank(user, projects: list[Project]) -> list[Next]:
-    """Projects with prompts this person may rank now: the three with most labels to go."""
-    cursors = dict(user.memberships.values_list("project", "cursor"))
-    open_ones = sorted((p for p in projects if p.pk in cursors and p.progress.left), key=lambda p: -p.progress.left)
+    """Projects with prompts this person may rank now: the two with most labels to go."""
+    hers = [project for project in projects if project.cursor is not None and project.progress.left]
     items = []
-    for project in open_ones[:3]:
-        if waiting := overview.waiting_for(project, user, cursors[project.pk]):
+    for project in sorted(hers, key=lambda project: -project.progress.left)[:2]:
+        if waiting := overview.waiting_for(project, user, project.cursor):
             many = "1,000+ prompts wait" if waiting >= overview.MANY else f"{waiting} {plural('prompt', waiting)}"
             items.append(Next(f"Go on ranking {project}", reverse("rank", args=[project.slug]), "Rank", many))
     return items
@@ -113,18 +119,10 @@ def plural(noun: str, count: int) -> str:
     return f"{noun} waits" if count == 1 else f"{noun}s wait"
 
 
-def to_manage(user, projects: list[Project]) -> list[Next]:
+def to_manage(projects: list[Project], frozen: dict[int, int]) -> list[Next]:
     """What the projects this person runs need: prompts, labelers, or freezing."""
-    managed = [project for project in projects if project.role == "manager"]
-    newest = frozen_counts(managed)
-    items = [manager_item(project, newest.get(project.pk, 0)) for project in managed]
-    return [item for item in items if item][:4]
-
-
-def frozen_counts(projects: list[Project]) -> dict[int, int]:
-    """Rankings in the newest ready dataset of each project."""
-    rows = Dataset.objects.filter(project__in=projects, status="ready").order_by("created")
-    return dict(rows.values_list("project", "ranking_count"))
+    managed = (project for project in projects if project.role == "manager")
+    return [item for project in managed if (item := manager_item(project, frozen.get(project.pk, 0)))]
 
 
 def manager_item(project: Project, frozen: int) -> Next | None:

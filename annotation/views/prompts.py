@@ -17,7 +17,7 @@ from annotation.overview import waiting
 from annotation.ranks import letter
 
 PAGE = 50
-WINDOW = 20_000  # prompts one request looks through; the page then searches on by itself
+WINDOW = 30_000  # prompts one request looks through; the page then searches on by itself
 STATES = {
     "waiting": "waiting for completions",
     "open": "open",
@@ -94,20 +94,21 @@ class Page:
 def page_of(prompts: QuerySet, narrowed: QuerySet, after: int, before: int | None) -> Page:
     """The next PAGE matches among at most WINDOW prompts; two queries on the index of (project, id)."""
     backward = before is not None
-    limit = Q(pk__lt=before) if backward else Q(pk__gt=after)
-    ids = prompts.filter(limit).order_by("-pk" if backward else "pk").values_list("pk", flat=True)
-    edge = list(ids[WINDOW - 1 : WINDOW])
+    side, order = (Q(pk__lt=before), "-pk") if backward else (Q(pk__gt=after), "pk")
+    edge = next(iter(prompts.filter(side).order_by(order).values_list("pk", flat=True)[WINDOW - 1 : WINDOW]), None)
     if edge:
-        narrowed = narrowed.filter(pk__gte=edge[0]) if backward else narrowed.filter(pk__lte=edge[0])
-    rows = list(narrowed.filter(limit).order_by("-pk" if backward else "pk")[: PAGE + 1])
-    more, rows = len(rows) > PAGE, rows[:PAGE]
+        narrowed = narrowed.filter(pk__gte=edge) if backward else narrowed.filter(pk__lte=edge)
+    found = list(narrowed.filter(side).order_by(order)[: PAGE + 1])
+    more, rows = len(found) > PAGE, found[:PAGE]
+    last = rows[-1].pk if more else edge  # from here on, a next page or the rest of the search
     if backward:
-        rows.reverse()
-        return Page(rows, before=rows[0].pk if more or edge else None, after=before - 1)
-    page = Page(rows, before=rows[0].pk if rows and after else None, after=rows[-1].pk if more else None)
-    if edge and not more:
-        page.search_on = edge[0]
-    return page
+        return Page(rows[::-1], before=last, after=before - 1)
+    return Page(
+        rows,
+        before=rows[0].pk if rows and after else None,
+        after=last if more else None,
+        search_on=None if more else edge,
+    )
 
 
 def prompts(request: HttpRequest, slug: str) -> HttpResponse:
@@ -118,8 +119,14 @@ def prompts(request: HttpRequest, slug: str) -> HttpResponse:
     page = page_of(everything, listed, number(request, "after") or 0, number(request, "before"))
     attach_counts(page.rows)
     context = {"place": "label", "project": project, "form": form, "page": page, "query": form.query()}
-    template = "annotation/prompts.html#results" if request.htmx else "annotation/prompts.html"
-    return render(request, template, context)
+    return render(request, "annotation/prompts.html" + part(request), context)
+
+
+def part(request: HttpRequest) -> str:
+    """The rows a search goes on to find, the results of other filters, or the whole page (going back too)."""
+    if not request.htmx or request.htmx.history_restore_request:
+        return ""
+    return "#more" if "more" in request.GET else "#results"
 
 
 def number(request: HttpRequest, name: str) -> int | None:
@@ -174,7 +181,7 @@ def drawn(ranking: Ranking, completions: list[Completion]) -> Ranking:
     for row in ranking.ranked.all():
         row.letter = letters.get(row.completion_id, "?")
         places.setdefault(row.rank, []).append(row)
-    ranking.places = sorted(places.items())
+    ranking.places = [(rank, sorted(rows, key=lambda row: row.letter)) for rank, rows in sorted(places.items())]
     ranking.shown = " ".join(row.letter for row in sorted(ranking.ranked.all(), key=lambda row: row.shown))
     return ranking
 
