@@ -6,12 +6,13 @@ from math import sqrt
 from statistics import fmean, variance
 from typing import Any
 
-WINDOW = 10  # points compared with as many others
+WINDOW = 10  # points in a mean
+NOISE = 4  # standard errors: a run is looked at at every line, so rare chances come up
 CHANCE_AFTER = 40  # points seen before "stuck at chance" may be said
 ADVICE = {
     "nan": "Resume will not help: launch again with learning_rate a tenth as high, more warm-up, or precision fp32.",
-    "logps_falling": "The model unlearns both sides. Lower learning_rate, raise beta, add a share of SFT loss "
-    "(rpo_alpha), or train SFT on the chosen side first.",
+    "logps_falling": "The model unlearns both sides. Lower learning_rate, raise beta, or train SFT on the "
+    "chosen side first.",
     "chance": "It does not learn to tell the sides apart. Raise learning_rate, check the labels' agreement and the "
     "pairs' contradictions on the dataset page, or train longer.",
     "diverging": "Stop it and launch again with a lower learning_rate, more warm-up, or a smaller max_grad_norm.",
@@ -44,7 +45,7 @@ class Watch:
 
     def remember(self, name: str, value: float) -> None:
         first = self.first.setdefault(name, [])
-        if len(first) < WINDOW:
+        if len(first) < 2 * WINDOW:
             first.append(value)
         self.last.setdefault(name, deque(maxlen=2 * WINDOW)).append(value)
         self.seen[name] = self.seen.get(name, 0) + 1
@@ -60,12 +61,12 @@ class Watch:
         return f"The log-probabilities of both sides fell: chosen by {drops[0]:.1f}, rejected by {drops[1]:.1f} nats."
 
     def drop(self, name: str) -> float:
-        if self.seen.get(name, 0) < 2 * WINDOW:
+        if self.seen.get(name, 0) < 4 * WINDOW:
             return 0.0
-        first, last = self.first[name], self.recent(name)
+        first, last = self.first[name], self.recent(name, 2 * WINDOW)
         fell = fmean(first) - fmean(last)
-        noise = sqrt((variance(first) + variance(last)) / WINDOW)
-        return fell if fell > max(2.0, 3 * noise) else 0.0
+        noise = sqrt((variance(first) + variance(last)) / (2 * WINDOW))
+        return fell if fell > max(2.0, NOISE * noise) else 0.0
 
     def at_chance(self, values: dict[str, Any]) -> str:
         name = next((name for name in ACCURACY if name in values), None)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from annotation.store import store
 from training import registry
-from training.models import TrainingJob
+from training.models import ModelVersion, TrainingJob
 from training.recipes.run import ADVICE
 from training.rundir import HANDED_OVER, has_checkpoint
 from training.tail import last_bytes
@@ -61,6 +61,7 @@ def keep_model(job: TrainingJob, run_dir: Path, result: dict[str, Any]) -> None:
     except DatabaseError:
         raise
     except Exception as error:  # a shared store has errors of its own
+        ModelVersion.objects.filter(pk=job.model_id, status="fetching").delete()
         message = f"The training ended well, but its model could not be kept: {error}"
         return end(job, run_dir, "failed", result=result, error=failure(kind_of(error), message, advice_on(error)))
     with transaction.atomic():

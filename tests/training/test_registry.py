@@ -1,0 +1,110 @@
+"""Models come from a folder, a hub, an endpoint or a training; what is not whole or not safe is refused."""
+
+import shutil
+
+import pytest
+
+from annotation.store import store
+from tests.tiny import tiny_model
+from tests.training import words
+from training.fetching import fetch_model, wake_lost
+from training.models import ModelVersion
+from training.registry import BadModel, new_version, register_endpoint, register_folder, register_hub
+
+
+@pytest.fixture
+def folder(tmp_path):
+    words.save(tmp_path / "Small Model", {"thanks": 1.0, "no": -1.0})
+    return tmp_path / "Small Model"
+
+
+def test_a_folder_is_copied_into_the_store_with_its_facts(clean_home, alice, folder):
+    model = register_folder(folder, user=alice)
+    assert (model.name, model.slug, model.status, model.parameters) == ("Small Model", "small-model-v1", "ready", 2)
+    shutil.rmtree(folder)
+    assert (store().fetch(model.folder) / "model.safetensors").stat().st_size < model.bytes
+    assert not list((clean_home / "models").glob(".*"))  # nothing half-made is left
+
+
+def test_links_in_a_folder_are_followed_as_in_the_hub_cache(clean_home, alice, folder, tmp_path):
+    (folder / "model.safetensors").rename(tmp_path / "blob")
+    (folder / "model.safetensors").symlink_to(tmp_path / "blob")
+    model = register_folder(folder, user=alice)
+    assert not (store().fetch(model.folder) / "model.safetensors").is_symlink()
+
+
+def test_a_folder_that_lies_in_its_place_already_is_taken_as_it_is(clean_home, alice, folder):
+    place = store().work("models/small-model-v1")
+    folder.rename(place)
+    model = register_folder(place, name="Small Model", user=alice)
+    assert model.slug == "small-model-v1" and place.exists() and len(list(place.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda f: (f / "config.json").unlink(), "no config.json"),
+        (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "Pickle files"),
+        (lambda f: (f / "model.safetensors").rename(f / "adapter_model.safetensors"), "merge it into its base"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 9), "cut off"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "cut off"),
+    ],
+)
+def test_a_folder_that_is_no_whole_model_is_refused_with_the_reason(clean_home, alice, folder, spoil, says):
+    spoil(folder)
+    with pytest.raises(BadModel, match=says):
+        register_folder(folder, user=alice)
+    assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.training
+def test_a_real_model_is_told_from_a_reward_model_and_counted(clean_home, alice, tmp_path):
+    model = register_folder(tiny_model(tmp_path / "tiny"), name="Tiny", user=alice)
+    assert model.makes == "policy"
+    assert model.parameters == sum(
+        p.numel()
+        for p in __import__("transformers").AutoModelForCausalLM.from_pretrained(tmp_path / "tiny").parameters()
+    )
+
+
+def test_versions_count_within_a_name_and_addresses_never_clash(db):
+    made = [new_version(name) for name in ("A b", "A b", "a-b")]
+    assert [(model.name, model.version) for model in made] == [("A b", 1), ("A b", 2), ("a-b", 1)]
+    assert len({model.slug for model in made}) == 3 and made[1].slug == "a-b-v2"
+    assert new_version("模型").slug == "model-v1"
+
+
+@pytest.mark.parametrize("hub_id", ["", "a b", "../../etc", "a/b/c", "https://host/a/b", "a/b; rm -rf /"])
+def test_what_is_no_hub_id_is_refused(db, hub_id):
+    with pytest.raises(BadModel, match="is no hub id"):
+        register_hub(hub_id)
+
+
+def test_a_hub_that_does_not_answer_is_a_failed_model_that_says_so(clean_home, alice):
+    model = register_hub("owner/no-such-model", user=alice)
+    assert model.status == "fetching" and model.name == "no-such-model"
+    fetch_model(model)
+    model.refresh_from_db()
+    assert model.status == "failed" and ("No hub answers" in model.message or "has no model" in model.message)
+    assert not (clean_home / "models").exists() or not list((clean_home / "models").iterdir())
+
+
+def test_a_fetch_nobody_does_is_sent_again(clean_home, alice):
+    from datetime import timedelta
+
+    model = register_hub("owner/model", user=alice)
+    assert wake_lost() == 0
+    ModelVersion.objects.filter(pk=model.pk).update(created=model.created - timedelta(minutes=1))
+    assert wake_lost() == 1
+
+
+def test_an_endpoint_keeps_the_name_of_its_key_never_another_variable(db, alice):
+    model = register_endpoint("https://api.example.org/v1/", "Big", "big-1", "EXAMPLE_API_KEY", user=alice)
+    assert (model.endpoint, model.endpoint_model, model.status) == ("https://api.example.org/v1", "big-1", "ready")
+    for wrong in ("DATABASE_URL", "STUDIO_SECRET_KEY", "sk-123", "openai_api_key"):
+        with pytest.raises(BadModel, match="ending in _API_KEY"):
+            register_endpoint("https://api.example.org/v1", "Big", "big-1", wrong)
+    for wrong in ("file:///etc/passwd", "api.example.org", "https://user:pw@host/v1", "https://host/v1?key=1"):
+        with pytest.raises(BadModel, match="not the base URL"):
+            register_endpoint(wrong, "Big", "big-1")
