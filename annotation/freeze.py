@@ -44,10 +44,6 @@ class NotFrozen(ValueError):
     """These labels and options make no dataset; the text says why, and what is needed."""
 
 
-class NotEnough(NotFrozen):
-    """Too few labels."""
-
-
 def freeze(
     project: Project, name: str, options: dict[str, Any] | None = None, user: Any = None, background: bool = True
 ) -> Dataset:
@@ -60,7 +56,7 @@ def freeze(
     options |= state_of(rankings)
     prompts = rankings.values("prompt").distinct().count()
     if prompts < 2:
-        raise NotEnough(TOO_SMALL.format(there="is 1 ranked prompt" if prompts else "are no ranked prompts"))
+        raise NotFrozen(TOO_SMALL.format(there="is 1 ranked prompt" if prompts else "are no ranked prompts"))
     if twin := next((d for d in project.datasets.exclude(status="failed") if d.options == options), None):
         twin.again = True
         return twin
@@ -87,9 +83,10 @@ def checked(options: dict[str, Any]) -> dict[str, Any]:
 def state_of(rankings: Any) -> dict[str, int]:
     """The last ranking, and a checksum of all that is said: equal for equal labels, from one query."""
     found = rankings.aggregate(until=Coalesce(Max("pk"), 0), rankings=Count("pk"))
-    said = (F("completion_id") * 31 + F("rank")) * (F("ranking_id") % 1_000_003 + 7) + Coalesce(F("rating"), 0) * 997
+    place = F("rank") * 8 + Coalesce(F("rating"), 0)
+    said = (F("completion_id") * 7919 % 1_000_003 + 1) * (F("ranking_id") % 1_000_033 + 1) * place
     ranked = RankedCompletion.objects.filter(ranking__in=rankings.order_by().values("pk")).order_by()
-    total = ranked.aggregate(sum=Coalesce(Sum(said % 1_000_000_007), 0))["sum"]
+    total = ranked.aggregate(sum=Coalesce(Sum(said % 2_147_483_647), 0))["sum"]
     return {**found, "labels": int(total)}
 
 
@@ -163,7 +160,7 @@ def write_rows(dataset: Dataset, folder: Path) -> dict[str, Any]:
     if not written["train"] or not written["eval"]:
         if written["report"]["prompts"] < 2:
             there = "is 1 prompt with a pair" if written["report"]["prompts"] else "is no pair: every ranking is a tie"
-            raise NotEnough(TOO_SMALL.format(there=there))
+            raise NotFrozen(TOO_SMALL.format(there=there))
         written = Split(dataset, folder, moved=written["nearest"]).run()
     return written
 
