@@ -20,14 +20,20 @@ def reserve(project: Project, labeler, besides: Collection[int] = ()) -> Lease |
 
     `lease.prompt` and `lease.completions` (in the order she sees them) are loaded.
     """
-    expire(spare=labeler)
-    with transaction.atomic():
-        seat = take_seat(project, labeler)  # her tabs take turns, so that two tabs hold the same prompt
-        held = list(leases_of(project, labeler).select_related("prompt"))
-        lease = next((lease for lease in held if lease.prompt_id not in besides), None)
-        if lease:
-            return renewed(lease)
-        return None if len(held) >= AHEAD else lease_next(project, labeler, seat, drafts_first=not held)
+    if not besides:  # a page is opened; what is fetched ahead need not look every time
+        expire(spare=labeler)
+    lease = attempt(project, labeler, besides)
+    return attempt(project, labeler, besides) if lease is None and expire(spare=labeler) else lease
+
+
+@transaction.atomic
+def attempt(project: Project, labeler, besides: Collection[int]) -> Lease | None:
+    seat = take_seat(project, labeler)  # her tabs take turns, so that two tabs hold the same prompt
+    held = list(leases_of(project, labeler).select_related("prompt__criterion"))
+    lease = next((lease for lease in held if lease.prompt_id not in besides), None)
+    if lease:
+        return renewed(lease)
+    return None if len(held) >= AHEAD else lease_next(project, labeler, seat, drafts_first=not held)
 
 
 def leases_of(project: Project, labeler) -> QuerySet[Lease]:

@@ -59,12 +59,12 @@ def submit_ranking(
     """
     key = key_of(key)
     lease = Lease.objects.filter(prompt=prompt, labeler=labeler).first()
-    shown = shown_order(prompt, lease.shown if lease else said.get("shown"))
+    shown = lease.shown if lease else shown_order(prompt, said.get("shown"))
     clean = checked(said, shown, prompt.project.allow_ties)
     try:
         with transaction.atomic():
             ranking = record(prompt, labeler, clean, key, shown, source)
-    except IntegrityError:  # the same submit came twice at once; the database let one in
+    except IntegrityError:  # the same submit came twice at once, and the database let one in
         ranking = None
     if ranking:
         return Submitted(ranking, again=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.html import strip_tags
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -32,7 +32,7 @@ def rank(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
     """The card after those `besides`, fetched ahead so that the page turns at once."""
-    project = project_or_404(request.user, slug)
+    project = get_object_or_404(Project.objects.visible_to(request.user), slug=slug)
     besides = [int(pk) for pk in request.GET.getlist("besides")[:20] if pk.isdecimal()]
     context = card(request, project, besides)
     return render(request, f"annotation/rank_{'card' if context['task'] else 'end'}.html", context)
@@ -40,13 +40,13 @@ def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def rank_submit(request: HttpRequest, slug: str) -> HttpResponse:
-    project, prompt = posted_prompt(request, slug)
+    prompt = posted_prompt(request, slug)
     said = said_in(request.POST)
     try:
         done = submit_ranking(prompt, request.user, said, request.POST.get("key"))
     except Invalid as invalid:
         save_draft(prompt, request.user, said)
-        return refused(request, project, invalid)
+        return refused(request, prompt.project, invalid)
     except TooLate as late:
         return answer(request, slug, {"detail": str(late)}, 409)
     return answer(request, slug, {"ranking": done.ranking.pk, "again": done.again})
@@ -54,12 +54,12 @@ def rank_submit(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def rank_skip(request: HttpRequest, slug: str) -> HttpResponse:
-    project, prompt = posted_prompt(request, slug)
+    prompt = posted_prompt(request, slug)
     save_draft(prompt, request.user, said_in(request.POST))
     try:
         skipped = skip(prompt, request.user, request.POST.get("reason", ""), request.POST.get("comment", ""))
     except Invalid as invalid:
-        return refused(request, project, invalid)
+        return refused(request, prompt.project, invalid)
     return answer(request, slug, {"skip": skipped.pk})
 
 
@@ -67,7 +67,7 @@ def rank_skip(request: HttpRequest, slug: str) -> HttpResponse:
 def rank_undo(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug)
     if request.POST.get("prompt"):
-        save_draft(posted_prompt(request, slug)[1], request.user, said_in(request.POST))
+        save_draft(posted_prompt(request, slug), request.user, said_in(request.POST))
     decision = undo(project, request.user)
     if decision is None:
         return answer(request, slug, {"detail": "Nothing to undo: the last ten decisions can be opened again."}, 409)
@@ -76,19 +76,19 @@ def rank_undo(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def rank_draft(request: HttpRequest, slug: str) -> HttpResponse:
-    _project, prompt = posted_prompt(request, slug)
+    prompt = posted_prompt(request, slug)
     save_draft(prompt, request.user, said_in(request.POST))
     return HttpResponse(status=204)
 
 
-def posted_prompt(request: HttpRequest, slug: str) -> tuple[Project, Prompt]:
-    project = project_or_404(request.user, slug)
+def posted_prompt(request: HttpRequest, slug: str) -> Prompt:
+    """The prompt the form is about, with its project, if the user is a member of that."""
     pk = request.POST.get("prompt", "")
-    prompt = project.prompts.filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 19 else None
+    prompts = Prompt.objects.visible_to(request.user).select_related("project")
+    prompt = prompts.filter(pk=int(pk), project__slug=slug).first() if pk.isdecimal() and len(pk) < 19 else None
     if prompt is None:
         raise Http404
-    prompt.project = project
-    return project, prompt
+    return prompt
 
 
 def said_in(post) -> dict[str, Any]:
@@ -138,6 +138,7 @@ def card(request: HttpRequest, project: Project, besides: list[int] = (), errors
     """What the card shows: the prompt to rank with its draft filled in, or why there is none."""
     task = next_prompt(project, request.user, besides)
     if task is None:
+        project.role = project.role_of(request.user)
         nothing = standstill(project, request.user) | progress(project, request.user)
         return {"project": project, "task": None, "end": nothing}
     draft, errors = task["draft"] or {}, errors or {}
