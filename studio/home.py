@@ -101,14 +101,13 @@ def job_item(job: TrainingJob) -> Next:
 
 
 def to_rank(user, projects: list[Project]) -> list[Next]:
-    """Projects with prompts this person may rank now: the two with most labels to go."""
+    """The project with most labels to go that has a prompt for this person now."""
     hers = [project for project in projects if project.cursor is not None and project.progress.left]
-    items = []
-    for project in sorted(hers, key=lambda project: -project.progress.left)[:2]:
+    for project in sorted(hers, key=lambda project: -project.progress.left)[:3]:
         if waiting := overview.waiting_for(project, user, project.cursor):
             many = "1,000+ prompts wait" if waiting >= overview.MANY else f"{waiting} {plural('prompt', waiting)}"
-            items.append(Next(f"Go on ranking {project}", reverse("rank", args=[project.slug]), "Rank", many))
-    return items
+            return [Next(f"Go on ranking {project}", reverse("rank", args=[project.slug]), "Rank", many)]
+    return []
 
 
 def plural(noun: str, count: int) -> str:

@@ -109,7 +109,7 @@ def relative(seconds: float) -> str:
 def duration(seconds: float | None) -> str:
     """
     >>> duration(None), duration(4.2), duration(75), duration(3700), duration(200000)
-    ('–', '4 s', '1 min 15 s', '1 h 2 min', '2 d 8 h')
+    ('–', '4 s', '1 min 15 s', '1 h 1 min', '2 d 7 h')
     """
     if seconds is None:
         return "–"
