@@ -39,17 +39,17 @@ def measure_ours(model: Path, folder: Path) -> dict:
     command = [sys.executable, "-m", "training.server", "--models", str(folder), "--allow", str(model)]
     with serving(command) as client:
         loading, _ = timed(lambda: chat(client, str(model), "hi", 1))
-        figures = {"load_s": round(loading, 2), **measure_chat(client, str(model), (1, 8, 16))}
+        figures = {"load_s": round(loading, 2), **measure_chat(client, str(model), (1, 8, 16), ignore_eos=True)}
         return figures | {"scores_per_s": measure_scores(client, "reward")}
 
 
-def measure_chat(client: httpx.Client, model: str, crowds: tuple[int, ...]) -> dict:
+def measure_chat(client: httpx.Client, model: str, crowds: tuple[int, ...], **extra) -> dict:
     """First token of one stream (median of 5), then tokens a second with so many streams at once."""
     first = statistics.median(first_token(client, model, topic) for topic in TOPICS[:5])
     figures: dict = {"first_token_s": round(first, 3)}
     for crowd in crowds:
         with ThreadPoolExecutor(crowd) as pool:
-            seconds, made = timed(lambda n=crowd: sum(pool.map(lambda t: chat(client, model, t), TOPICS[:n])))
+            seconds, made = timed(lambda n=crowd: sum(pool.map(lambda t: chat(client, model, t, **extra), TOPICS[:n])))
         figures[f"tokens_per_s_{crowd}"] = round(made / seconds, 1)
     return figures
 
@@ -102,9 +102,9 @@ def ask(topic: str) -> list[dict]:
     return [{"role": "user", "content": f"Tell me something about {topic} that few people know."}]
 
 
-def chat(client: httpx.Client, model: str, topic: str, tokens: int = TOKENS) -> int:
+def chat(client: httpx.Client, model: str, topic: str, tokens: int = TOKENS, **extra) -> int:
     """Tokens of one whole streamed answer; every event that carries text is one token."""
-    body = {"model": model, "messages": ask(topic), "max_tokens": tokens, "stream": True, "ignore_eos": True}
+    body = {"model": model, "messages": ask(topic), "max_tokens": tokens, "stream": True} | extra
     with client.stream("POST", "/v1/chat/completions", json=body) as reply:
         if reply.is_error:
             raise RuntimeError(reply.read().decode())

@@ -170,10 +170,13 @@ class Engine:
 
         with torch.inference_mode():
             while not self.stopping:
-                for lane in self.busy_lanes():
-                    lane.turn()
-                    self.turns += 1
+                self.turn()
                 self.wake.wait()
+
+    def turn(self) -> None:
+        for lane in self.busy_lanes():
+            lane.turn()
+            self.turns += 1
 
     def stop(self) -> None:
         self.stopping = True

@@ -58,7 +58,7 @@ def load(name: str, folder: Path, options: Options) -> Model:
     tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype_of(task)), use_safetensors=True, **safe)
     network = network.to(options.device).eval()
-    if getattr(network, "_is_stateful", False):
+    if task == "chat" and getattr(network, "_is_stateful", False):
         message = f"{name} keeps recurrent state, which is not batched here; serve it with vLLM and register its URL"
         raise ApiError(400, message, "unsupported_model", "model")
     if task == "score" and network.config.num_labels != 1:

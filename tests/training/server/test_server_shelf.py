@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -100,6 +101,14 @@ def test_a_model_is_unloaded_on_request_once_it_is_idle(serve, three):
     assert server.http.get("/health").json()["memory"]["used"] == 0
     assert server.http.post("/v1/unload", json={"model": "a"}).json() == {"model": "a", "running": 0}
     assert server.http.post("/v1/unload", json={"model": "nobody"}).status_code == 404
+
+
+def test_a_model_that_left_is_truly_gone(serve, three):
+    server = serve(three)
+    server.chat(model="a")
+    network = weakref.ref(server.app.state.shelf.entries[0].lane.model.network)
+    server.http.post("/v1/unload", json={"model": "a"})
+    server.wait_until(lambda: network() is None)
 
 
 def test_past_a_full_queue_readers_are_sent_away_for_a_moment(serve, three):
