@@ -1,7 +1,8 @@
 """What tests of the job engine share: a frozen dataset, a base model, a way to launch, and workers to do it."""
 
-import os
 import shutil
+import socket
+import subprocess
 
 import pytest
 from django.conf import settings
@@ -79,11 +80,38 @@ def start_worker(worker_env, tmp_path):
         process.kill()
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def own_redis(tmp_path):
+    """A Redis of this test's own, that it may kill."""
+    if not (program := shutil.which("redis-server")):
+        pytest.skip("needs redis-server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = []
+
+    def start() -> str:
+        command = [program, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--bind", "127.0.0.1"]
+        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        engine.wait_for(lambda: listens(port), 10)
+        return f"redis://127.0.0.1:{port}/0"
+
+    def kill() -> None:
+        running[-1].kill()
+        running[-1].wait()
+
+    yield start, kill
+    for process in running:
+        process.kill()
+
+
 def database_url() -> str:
     known = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{known['NAME']}"
     return f"postgres://{known['USER']}:{known['PASSWORD']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
-
-
-assert os.environ["STUDIO_HOME"] == str(settings.HOME)

@@ -76,9 +76,10 @@ class Worker:
         return time.monotonic() - begun
 
 
-def python(code: str, env: dict) -> str:
+def python(code: str, env: dict, *arguments: str) -> str:
     """What a script says that runs in another process of this studio."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | env, capture_output=True, text=True)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -109,6 +110,14 @@ def at_step(job, step: int, seconds: float = 60):
 
     wait_for(check, seconds, f"job {job.pk} to reach step {step}: {job.log[-2000:]}")
     return job
+
+
+def s3_files(folder: str) -> set[str]:
+    """Names of the files below a folder of the bucket."""
+    import s3fs
+
+    found = s3fs.S3FileSystem(skip_instance_cache=True).find(folder)
+    return {name.removeprefix(f"{folder}/") for name in found}
 
 
 def trainings(folder: Path) -> list[psutil.Process]:

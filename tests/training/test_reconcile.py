@@ -1,10 +1,7 @@
 """Workers die, brokers and databases go away and come back: no job is lost and none runs twice."""
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from datetime import timedelta
 
@@ -183,36 +180,6 @@ def test_a_follower_that_lost_its_job_to_another_machine_ends_its_process(launch
     wait_for(lambda: not trainings(settings.HOME / "runs"), 10)
     job.refresh_from_db()
     assert job.status == "running" and job.worker.startswith("box-7")
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def own_redis(tmp_path):
-    """A Redis of this test's own, that it may kill."""
-    if not (program := shutil.which("redis-server")):
-        pytest.skip("needs redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = []
-
-    def start() -> str:
-        command = [program, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--bind", "127.0.0.1"]
-        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-        wait_for(lambda: listens(port), 10)
-        return f"redis://127.0.0.1:{port}/0"
-
-    def kill() -> None:
-        running[-1].kill()
-        running[-1].wait()
-
-    yield start, kill
-    for process in running:
-        process.kill()
 
 
 def test_redis_gone_and_back_loses_neither_the_running_job_nor_the_queued_one(launch_words, start_worker, own_redis):

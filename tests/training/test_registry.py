@@ -60,12 +60,11 @@ def test_a_folder_that_is_no_whole_model_is_refused_with_the_reason(clean_home, 
 
 @pytest.mark.training
 def test_a_real_model_is_told_from_a_reward_model_and_counted(clean_home, alice, tmp_path):
+    from transformers import AutoModelForCausalLM
+
     model = register_folder(tiny_model(tmp_path / "tiny"), name="Tiny", user=alice)
-    assert model.makes == "policy"
-    assert model.parameters == sum(
-        p.numel()
-        for p in __import__("transformers").AutoModelForCausalLM.from_pretrained(tmp_path / "tiny").parameters()
-    )
+    loaded = AutoModelForCausalLM.from_pretrained(store().fetch(model.folder))
+    assert model.makes == "policy" and model.parameters == sum(p.numel() for p in loaded.parameters())
 
 
 def test_versions_count_within_a_name_and_addresses_never_clash(db):
