@@ -1,8 +1,10 @@
 """Put a batch of prepared prompts into the database: all of it or none, nothing twice, every counter right."""
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from django.db import connection, transaction
 from django.db.models import F, Value
@@ -151,8 +153,7 @@ class Meeting:
         self.busy |= set(
             Ranking.objects.filter(prompt__in=prompts, labeler__isnull=False).values_list("prompt", flat=True)
         )
-        wanted_keys = {key for p in met for key in keys(self.project, p)}
-        self.keys = set(Ranking.objects.filter(key__in=wanted_keys).values_list("key", flat=True))
+        self.load_rankings([p for p in met if p.rankings], {self.ids[p.fingerprint] for p in met if p.rankings})
         self.answers, self.rankings, self.grown = [], [], set()
         new = sum(mark not in self.marks[self.ids[p.fingerprint]] for p in met for mark in p.answers)
         self.answer_ids = iter(reserve(Completion, new))
@@ -171,22 +172,43 @@ class Meeting:
             marks[mark] = next(self.answer_ids)
             self.answers.append(answer_row(marks[mark], pk, mark, p.answers[mark]))
             self.grown.add(pk)
-        rankings = {k: r for k, r in zip(keys(self.project, p), p.rankings, strict=True) if k not in self.keys}
-        self.keys |= rankings.keys()
-        self.rankings += [(pk, k, {marks[mark]: rank for mark, rank in r.items()}) for k, r in rankings.items()]
+        rankings = self.new_rankings(p, pk, marks)
+        self.rankings += rankings
         if new or rankings:
             self.landed.added += 1
         else:
             self.landed.known += 1
+
+    def new_rankings(self, p: Prepared, pk: int, marks: dict[str, int]) -> list[tuple]:
+        """Those the prompt lacks: the second of two equal rankings is new only where there is one so far."""
+        new, met = [], Counter()
+        for key, ranking in zip(keys(self.project, p), p.rankings, strict=True):
+            ranks = {marks[mark]: rank for mark, rank in ranking.items()}
+            said = (pk, frozenset(ranks.items()))
+            met[said] += 1
+            if self.said[said] < met[said] and key not in self.keys:
+                self.said[said] += 1
+                self.keys.add(key)
+                new.append((pk, key, ranks))
+        return new
+
+    def load_rankings(self, met: list[Prepared], prompts: set[int]) -> None:
+        """What has been said of these prompts already, by whomever, and which keys are taken."""
+        wanted = {key for p in met for key in keys(self.project, p)}
+        self.keys = set(Ranking.objects.filter(key__in=wanted).values_list("key", flat=True))
+        places = RankedCompletion.objects.filter(ranking__prompt__in=prompts).order_by("ranking_id")
+        rows = places.values_list("ranking_id", "ranking__prompt_id", "completion_id", "rank")
+        self.said = Counter(
+            (prompt, frozenset(row[2:] for row in group))
+            for (_, prompt), group in groupby(rows, key=lambda row: row[:2])
+        )
 
     def store(self) -> None:
         insert(Completion, COMPLETION, self.answers)
         insert_rankings(self.project, self.rankings)
         rankable = [pk for pk in self.grown if len(self.marks[pk]) > 1]
         Prompt.objects.filter(pk__in=rankable).update(open_slots=F("labels_wanted") - F("labels_given"))
-        gained: dict[int, int] = {}
-        for pk, _, _ in self.rankings:
-            gained[pk] = gained.get(pk, 0) + 1
+        gained = Counter(pk for pk, _, _ in self.rankings)
         for more in set(gained.values()):
             count_rankings([pk for pk, n in gained.items() if n == more], more)
 

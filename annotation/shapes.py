@@ -70,18 +70,25 @@ def prompt_with_completions(row: dict, mapping: dict) -> Iterator[Item]:
     if len(found) > COMPLETION_LIMIT:
         raise BadRow(f"{len(found)} completions; the most is {COMPLETION_LIMIT}")
     completions = [as_completion(value, number, source) for number, (value, source) in enumerate(found, 1)]
-    yield Item(as_prompt(row.get(mapping["prompt"])), completions, ranks_in(row, len(found)), **columns(row, mapping))
+    yield Item(
+        as_prompt(row.get(mapping["prompt"])),
+        completions,
+        ranks_in(row, [value for value, _ in found]),
+        **columns(row, mapping),
+    )
 
 
-def ranks_in(row: dict, count: int) -> list[list[int | None]]:
-    """Rankings an export of ours carries beside the completions."""
+def ranks_in(row: dict, values: list) -> list[list[int | None]]:
+    """Rankings an export of ours carries beside the completions: ranks in their order, or by their id."""
     rankings = row.get("rankings")
     if not isinstance(rankings, list):
         return []
+    marks = [str(value.get("id")) if isinstance(value, dict) else "" for value in values]
     found = [ranking.get("ranks") if isinstance(ranking, dict) else ranking for ranking in rankings]
+    found = [[ranks.get(mark) for mark in marks] if isinstance(ranks, dict) else ranks for ranks in found]
     for ranks in found:
-        if not isinstance(ranks, list) or len(ranks) != count or not all(is_rank(rank) for rank in ranks):
-            raise BadRow(f"a ranking does not give each of the {count} completions a rank from 1")
+        if not isinstance(ranks, list) or len(ranks) != len(values) or not all(map(is_rank, ranks)):
+            raise BadRow(f"a ranking does not give each of the {len(values)} completions a rank from 1")
     return found
 
 

@@ -195,5 +195,4 @@ def dataset_file(request: HttpRequest, slug: str, name: str) -> StreamingHttpRes
     found = dataset_or_404(request, slug)
     if name not in FILES or found.status != "ready":
         raise Http404("There is no such file.")
-    file = store().fetch(f"{found.folder}/{name}")
-    return download_file(file, f"{found.slug}-{name}")
+    return download_file(store().fetch(f"{found.folder}/{name}"), f"{found.slug}-{name}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.core.files.base import ContentFile
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from annotation import ingest, uploads
 from annotation.access import project_or_404
 from annotation.cells import BadFile, BadRow
 from annotation.columns import check, guess
+from annotation.downloads import download_file
 from annotation.models import Import, Project
 from annotation.problems import problems_key
 from annotation.readers import FORMATS, Source
@@ -181,12 +182,12 @@ def pace(job: Import) -> dict[str, float | None]:
 
 
 @require_safe
-def import_problems(request: HttpRequest, slug: str, pk: int) -> FileResponse:
+def import_problems(request: HttpRequest, slug: str, pk: int) -> StreamingHttpResponse:
     """Every bad row, as JSON lines."""
     project: Project = project_or_404(request.user, slug, "manager")
     job = get_object_or_404(project.imports, pk=pk)
     try:
-        file = store().fetch(problems_key(job)).open("rb")
+        file = store().fetch(problems_key(job))
     except FileNotFoundError as error:
         raise Http404("This import has no bad rows.") from error
-    return FileResponse(file, as_attachment=True, filename=f"import-{job.pk}-problems.jsonl")
+    return download_file(file, f"import-{job.pk}-problems.jsonl")
