@@ -13,6 +13,8 @@ from annotation.downloads import download
 from annotation.models import Project
 from training import artifacts, curves, registry
 from training.endpoints import RefusedAddress, check_url
+from training.lineage import lineage
+from training.lineage_drawing import draw, tree
 from training.models import MAKES, ModelVersion
 
 PAGE = 200
@@ -171,11 +173,20 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         if model.status == "ready"
         else [],
         "children": visible(request.user).filter(base=model).order_by("-pk")[:20],
+        **drawn(model),
         "base_url": request.build_absolute_uri("/v1"),
     }
     if request.htmx:
         return render(request, "training/model.html#" + ("files" if context["checksums"] else "page"), context)
     return render(request, "training/model.html", context)
+
+
+def drawn(model: ModelVersion) -> dict:
+    """The lineage as a picture and as a tree; nothing for a model that came from nowhere we know."""
+    found, target = lineage(model), f"model-{model.pk}"
+    if not found.edges:
+        return {}
+    return {"drawing": draw(found.nodes, found.edges, target), "tree": tree(found.nodes, found.edges, target)}
 
 
 def with_checksums(model: ModelVersion, files: list[artifacts.File]) -> list[tuple[artifacts.File, str]]:
