@@ -52,7 +52,9 @@ def starter_model(user, progress: Progress) -> ModelVersion:
         return found
     progress.start(f"starter model {STARTER} (once)")
     folder = settings.HOME / "models" / slug
-    subprocess.run([sys.executable, "-m", "training.recipes.starter", str(folder)], check=True, cwd=settings.BASE_DIR)
+    quiet = os.environ | {"TQDM_DISABLE": "1", "PIP_QUIET": "2"}
+    command = [sys.executable, "-m", "training.recipes.starter", str(folder)]
+    subprocess.run(command, check=True, cwd=settings.BASE_DIR, env=quiet)
     model = register_folder(folder, name=STARTER, makes="policy", user=user)
     progress.end(f"{model} in {folder}")
     return model
@@ -83,7 +85,7 @@ def trained(recipe: str, dataset: Dataset, base: ModelVersion, user, progress: P
     if job and job.status == "succeeded":
         return job
     progress.start(f"train {recipe.replace('_', ' ')} on {dataset.rows_train} pairs")
-    job = job or launch(user, dataset, recipe, base, recipe_module(recipe).PRESETS["demo"], name=name)
+    job = job or launch(user, dataset, recipe, base, recipe_module(recipe).PRESETS["small"], name=name)
     while not job.ended:
         time.sleep(0.5)
         job.refresh_from_db()
