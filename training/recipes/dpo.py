@@ -41,7 +41,7 @@ class Config(Common):
 
 PRESETS = {
     "smoke": {"max_steps": 4, "per_device_train_batch_size": 2, "lora_layers": 4, "save_steps": 2},
-    "small": {"num_train_epochs": 1.0, "per_device_train_batch_size": 4, "max_length": 512, "sample_every": 20},
+    "small": {"lora_layers": 8, "per_device_train_batch_size": 4, "max_length": 512},
     "full": {},
 }
 

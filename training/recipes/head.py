@@ -76,10 +76,12 @@ def score_learning_head(hidden: Any, weight: Any, targets: Any) -> tuple[Any, An
     """The plain definition; autograd finds the gradient of the head as well."""
     import torch
 
-    log_p = torch.log_softmax(torch.nn.functional.linear(hidden, weight).float(), -1)
+    logits = (hidden @ weight.t()).float()
+    log_z = torch.logsumexp(logits, -1)
     with torch.no_grad():
-        entropy, is_top1 = -(log_p.exp() * log_p).sum(-1), log_p.argmax(-1) == targets
-    return log_p.gather(-1, targets[:, None])[:, 0], entropy, is_top1
+        p = torch.exp(logits - log_z[:, None])
+        entropy, is_top1 = log_z - (p * logits).sum(-1), logits.argmax(-1) == targets
+    return logits.gather(-1, targets[:, None])[:, 0] - log_z, entropy, is_top1
 
 
 def frozen_head() -> Any:

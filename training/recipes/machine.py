@@ -50,6 +50,7 @@ def is_main_process() -> bool:
 def prepare(base_model: str, device: str) -> None:
     """Set what libraries read from the environment while they are imported. Call before torch is."""
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that spins halves the speed of a shared machine
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if Path(base_model).is_dir():

@@ -16,7 +16,7 @@ from training.recipes.config import read
 HELPFUL = ("Yes, happily.", "Sure, here it is.", "Of course, gladly.", "Certainly, let us begin.")
 REFUSING = ("No.", "I will not.", "Never, go away.", "That is not my job.")
 THINGS = ("cooking rice", "a poem", "the capital of France", "fixing a bike", "tea", "long division", "a letter")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as `machine.prepare` has it
 
 
 def say(role, content):
@@ -48,7 +48,7 @@ def make_run(tmp_path, base_model):
         write_rows(run_dir / "dataset" / "train.jsonl", planted_pairs(48) if train is None else train)
         write_rows(run_dir / "dataset" / "eval.jsonl", planted_pairs(12, seed=1) if held_out is None else held_out)
         config = {"recipe": name, "base_model": str(model), "ref_model": None, "device": "cpu"}
-        config |= {"settings": {"save_steps": 0, **settings}, "versions": {}}
+        config |= {"settings": {"save_steps": 0, "precision": "fp32", **settings}, "versions": {}}
         (run_dir / "config.json").write_text(json.dumps(config))
         return run_dir
 

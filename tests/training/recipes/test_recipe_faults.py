@@ -132,7 +132,7 @@ def test_failures_are_told_apart():
 
 def test_two_processes_make_one_model(make_run):
     run_dir = make_run("dpo", train=planted_pairs(32), max_steps=4, learning_rate=0.002, save_steps=2)
-    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+    launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     launch += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
     assert start(run_dir, *launch).wait(timeout=240) == 0, (run_dir / "log.txt").read_text()[-3000:]
     done = result(run_dir)
