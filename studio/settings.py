@@ -174,6 +174,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS: list = []
 # Front-end packages as npm laid them out; only what pages load is exposed.
 NPM = BASE_DIR / "node_modules"
