@@ -41,7 +41,13 @@ class UploadForm(forms.Form):
     file = forms.FileField(required=False)
     text = forms.CharField(required=False, widget=forms.Textarea)
 
+    def __init__(self, *args, refused: str = "", **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.refused = refused
+
     def clean(self) -> dict:
+        if self.refused:
+            raise forms.ValidationError(self.refused)
         if not self.cleaned_data.get("file") and not self.cleaned_data.get("text"):
             raise forms.ValidationError("Choose a file, or paste some rows.")
         return self.cleaned_data
@@ -54,18 +60,16 @@ class UploadForm(forms.Form):
 
 def import_new(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug, "manager")
-    form = UploadForm(request.POST or None, request.FILES or None)
-    if request.method == "POST":
-        if reason := uploads.refused(request):
-            form.add_error(None, reason)
-        elif form.is_valid():
-            try:
-                key, name = form.keep()
-                Source(store().fetch(key))
-                address = reverse("import_preview", args=[project.slug])
-                return redirect(f"{address}?{urlencode({'upload': uploads.token(project, key, name)})}")
-            except BadFile as error:
-                form.add_error(None, str(error))
+    sent = request.method == "POST"
+    form = UploadForm(*(request.POST, request.FILES) if sent else (), refused=uploads.refused(request))
+    if sent and form.is_valid():
+        try:
+            key, name = form.keep()
+            Source(store().fetch(key))
+            address = reverse("import_preview", args=[project.slug])
+            return redirect(f"{address}?{urlencode({'upload': uploads.token(project, key, name)})}")
+        except BadFile as error:
+            form.add_error(None, str(error))
     context = {"place": "label", "project": project, "form": form, "imports": project.imports.all()[:10]}
     status = 422 if form.is_bound and form.errors else 200
     return render(request, "annotation/import_new.html", context, status=status)
