@@ -61,12 +61,13 @@ def counts(user, projects: list[Project]) -> dict:
         running=Count("pk", filter=Q(status__in=["running", "stopping"]), distinct=True),
         queued=Count("pk", filter=Q(status="queued"), distinct=True),
     )
+    models = ModelVersion.objects.visible_to(user).usable()
     votes = Comparison.objects.filter(Q(created_by=user) | Q(project__in=projects), ranking__isnull=False)
     return {
         "prompts": overview.bounded(Prompt.objects.filter(project__in=projects, open_slots__gt=0)),
         "today": sum(project.progress.today for project in projects),
         "labels": sum(project.progress.given for project in projects),
-        "models": ModelVersion.objects.visible_to(user).usable().count(),
+        **models.aggregate(models=Count("pk", distinct=True), trained=Count("job", distinct=True)),
         "votes": votes.count(),
         **jobs,
     }

@@ -77,6 +77,7 @@ def test_the_counts_are_those_of_my_projects(client, alice, bob, project, make_p
         "running": 1,
         "queued": 1,
         "models": 1,
+        "trained": 0,
         "votes": 1,
     }
 
