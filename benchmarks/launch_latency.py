@@ -19,8 +19,6 @@ RUNS = int(os.environ.get("BENCH_RUNS", 3))
 ROWS = 32
 SETTINGS = {"max_steps": 2, "per_device_train_batch_size": 4, "max_length": 512, "save_steps": 0}
 QUESTION = "Explain to a friend who never heard of it how {} works, in a few plain sentences; say what is unsure."
-    "Explain to a friend who has never heard of it how {} works, in a few plain sentences, and say what is unsure."
-)
 TOPICS = ("rain", "glass", "bread", "the tides", "sleep", "a map", "rust", "tea")
 
 

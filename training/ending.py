@@ -19,7 +19,7 @@ from training.rundir import HANDED_OVER, has_checkpoint
 from training.tail import last_bytes
 
 logger = logging.getLogger(__name__)
-ATTEMPTS = 3  # starts of one job before a death without a reason is taken as final
+ATTEMPTS = 3  # starts in a row without a new checkpoint, before a death without a reason is final
 RESUME = "Resume goes on from the newest checkpoint."
 SIGNS = {  # what the end of a log says → class
     "out_of_memory": ("out of memory", "outofmemoryerror", "memoryerror", "cannot allocate memory", "std::bad_alloc"),
@@ -33,7 +33,8 @@ def finish(job: TrainingJob, run_dir: Path, code: int | None) -> None:
     job.refresh_from_db(fields=["cancel", "model"])
     result = read_result(run_dir)
     status = (result or {}).get("status")
-    again, ended_by_signal = job.attempts < ATTEMPTS, not status and code in (None, -signal.SIGTERM)
+    attempts = 0 if made_progress(run_dir) else job.attempts
+    again, ended_by_signal = attempts < ATTEMPTS, not status and code in (None, -signal.SIGTERM)
     if status == "succeeded" or (status == "stopped" and (job.cancel == "save" or not (job.cancel or again))):
         keep_model(job, run_dir, result)
     elif job.cancel == "stop" or (job.cancel and ended_by_signal):  # asked before there was anything to save
@@ -41,9 +42,15 @@ def finish(job: TrainingJob, run_dir: Path, code: int | None) -> None:
     elif status == "failed":
         end(job, run_dir, "failed", result=result, error=result.get("error") or explain(run_dir, code))
     elif again and (status == "stopped" or (ended_by_signal and (has_checkpoint(run_dir) or job.pid is None))):
-        requeue(job, run_dir, attempts=job.attempts)  # nobody asked: the machine went down
+        requeue(job, run_dir, attempts)  # nobody asked: the machine went down
     else:
         end(job, run_dir, "failed", error=explain(run_dir, code))
+
+
+def made_progress(run_dir: Path) -> bool:
+    """Whether this start (its config.json) left a checkpoint: then it is no failed attempt."""
+    began = (run_dir / "config.json").stat().st_mtime if (run_dir / "config.json").exists() else 0
+    return any(checkpoint.stat().st_mtime > began for checkpoint in (run_dir / "checkpoints").glob("checkpoint-*"))
 
 
 def read_result(run_dir: Path) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from training.recipes.config import BadConfig, read
 from training.trainer import RUNNING, run_job, stop_children
 
 __all__ = ["BadJob", "cancel", "launch", "queue_place", "resume", "run_job", "stop_children", "why_waiting"]
+DEVICES = ("auto", "cpu", "cuda")
 RESUMABLE = ("stopped", "failed", "cancelled")
 
 
@@ -27,10 +28,10 @@ def launch(
 ) -> TrainingJob:  # fmt: skip
     """Queue a training. Settings not given take the recipe's defaults. Raises BadJob or BadConfig with every reason."""
     resolved = resolve(recipe, settings or {})
-    check(dataset, recipe, base_model, executor)
+    check(dataset, recipe, base_model, executor, device)
     with transaction.atomic():
         job = TrainingJob.objects.create(
-            name=name.strip() or f"{base_model.name}-{recipe}", project=dataset.project, dataset=dataset,
+            name=(name.strip() or f"{base_model.name}-{recipe}")[:120], project=dataset.project, dataset=dataset,
             recipe=recipe, base_model=base_model, settings=resolved, executor=executor,
             queue=queue or studio.TRAIN_QUEUE, device=device, created_by=user,
         )  # fmt: skip
@@ -49,14 +50,18 @@ def resolve(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:
     return asdict(config)
 
 
-def check(dataset: Dataset, recipe: str, base_model: ModelVersion, executor: str) -> None:
+def check(dataset: Dataset, recipe: str, base_model: ModelVersion, executor: str, device: str) -> None:
     executors.parse(executor)
+    if device not in DEVICES:
+        raise BadJob(f"There is no device {device!r}; choose one of {', '.join(DEVICES)}.")
     if dataset.status != "ready":
         raise BadJob(f"{dataset} is {dataset.status}; only a ready dataset can be trained on.")
     if not dataset.rows_train:
         raise BadJob(f"{dataset} has no training rows; collect more rankings and freeze again.")
     if base_model.endpoint:
         raise BadJob(f"{base_model} is an endpoint: we do not hold its weights, so it cannot be trained.")
+    if base_model.makes != "policy":
+        raise BadJob(f"{base_model} is a reward model; start from a model that answers.")
     if base_model.status != "ready":
         raise BadJob(f"{base_model} is {base_model.status}; choose a model that is ready.")
 

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from training import hosts, wake
 from training.ending import RESUME, failure
 from training.models import HEARTBEAT, TrainingJob
-from training.trainer import RUNNING, adopt, attach
+from training.trainer import RUNNING, adopt, attach, revive
 
 logger = logging.getLogger(__name__)
 GONE = timedelta(minutes=10)  # a machine silent for longer is taken to be off
@@ -72,7 +72,10 @@ def end_strays() -> None:
 
 
 def ours(pk: int) -> bool:
-    return TrainingJob.objects.filter(pk=pk, status__in=RUNNING, host__startswith=f"{hosts.machine()}#").exists()
+    if TrainingJob.objects.filter(pk=pk, status__in=RUNNING, host__startswith=f"{hosts.machine()}#").exists():
+        return True
+    job = TrainingJob.objects.filter(pk=pk, status="failed").first()
+    return job is not None and revive(job)
 
 
 def mark_gone() -> None:

@@ -116,7 +116,7 @@ def start(job: TrainingJob, run_dir: Path) -> subprocess.Popen:
     device = settings.DEVICE if job.device == "auto" else job.device
     command = executors.command(job.executor, RECIPES[job.recipe], run_dir, device)
     with (run_dir / "log.txt").open("ab") as log:
-        log.write(f"— attempt {job.attempts}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
+        log.write(f"— started {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
         log.flush()
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,

@@ -74,14 +74,14 @@ def record(job: TrainingJob, child: Child) -> None:
 
 def watch(job: TrainingJob, run_dir: Path, child: Child) -> None:
     """Follow the child until it ended, this worker shuts down, or someone else has the job."""
-    if insist(Follower, job, run_dir).until_end(child):
-        insist(finish, job, run_dir, child.code)
-        insist(wake.next_in, job.queue)
-    elif leaving():
-        let_go(job)
-    elif not insist(still_here, job):
-        logger.warning("job %s went elsewhere; its process here is ended", job.pk)
-        child.kill()
+    follower = insist(Follower, job, run_dir)
+    while not follower.until_end(child):
+        if leaving():
+            return let_go(job)
+        if not insist(revive, job):
+            return None if insist(still_here, job) else child.kill()
+    insist(finish, job, run_dir, child.code)
+    insist(wake.next_in, job.queue)
 
 
 def let_go(job: TrainingJob) -> None:
@@ -90,6 +90,17 @@ def let_go(job: TrainingJob) -> None:
         TrainingJob.objects.filter(pk=job.pk, worker=job.worker).update(worker="", heartbeat=timezone.now())
     except AWAY:
         connection.close()  # the next worker sees that this process is gone
+
+
+def revive(job: TrainingJob) -> bool:
+    """Take back a job that was given up for lost while this machine was out of reach, if nobody resumed it since."""
+    given_up = TrainingJob.objects.filter(pk=job.pk, host=hosts.place(), status="failed", **{"error__class": "lost"})
+    back = {"status": "running", "worker": job.worker, "heartbeat": timezone.now(), "error": None, "finished": None}
+    try:
+        with transaction.atomic():
+            return bool(given_up.update(**back))
+    except IntegrityError:  # something else trains here meanwhile
+        return False
 
 
 def still_here(job: TrainingJob) -> bool:

@@ -61,7 +61,7 @@ def test_dpo_killed_with_its_worker_goes_on_from_its_checkpoint(alice, dataset, 
     os.kill(job.pid, signal.SIGKILL)
     start_worker("second")
     ended(job, 120)
-    assert (job.status, job.step, job.attempts) == ("succeeded", 300, 2), job.error
+    assert (job.status, job.step) == ("succeeded", 300), job.error
     assert "from step 20" in job.log or "from step 30" in job.log
 
 
