@@ -4,6 +4,9 @@ import json
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+from django.db.models import CharField
+from django.db.models.functions import Cast
 
 from annotation.models import Dataset, Project
 from training.models import ModelVersion, TrainingJob
@@ -29,7 +32,13 @@ class Verb(BaseCommand):
 
     def execute(self, *args, **options):
         self.as_json = options.get("json", False)
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, ProgrammingError) as error:
+            why = str(error).strip().splitlines()[0]
+            raise CommandError(
+                f"The database cannot be used: {why}. Is it up, and did `studio migrate` run?"
+            ) from error
 
 
 def acting_user(username: str | None):
@@ -61,4 +70,4 @@ def model_named(slug: str) -> ModelVersion:
 
 
 def job_numbered(pk: str) -> TrainingJob:
-    return one_of(TrainingJob.objects.all(), "pk", pk, "job")
+    return one_of(TrainingJob.objects.annotate(number=Cast("pk", CharField())), "number", pk, "job")

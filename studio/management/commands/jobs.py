@@ -1,5 +1,7 @@
 """List trainings; --show, --cancel, --save or --resume one by its number."""
 
+from django.core.management.base import CommandError
+
 from studio.commands import Verb, job_numbered
 from training import jobs
 from training.models import TrainingJob
@@ -27,9 +29,12 @@ class Command(Verb):
         self.emit(rows, "\n".join(lines) or "No training yet.")
 
     def act(self, job: TrainingJob, action: str) -> None:
-        if action in ("cancel", "save"):
-            jobs.cancel(job, "stop" if action == "cancel" else "save")
-        elif action == "resume":
-            jobs.resume(job)
+        try:
+            if action in ("cancel", "save"):
+                jobs.cancel(job, "stop" if action == "cancel" else "save")
+            elif action == "resume":
+                jobs.resume(job)
+        except jobs.BadJob as error:
+            raise CommandError(str(error)) from error
         facts = {name: getattr(job, name) for name in FIELDS}
         self.emit(facts, "\n".join(f"{name:<8} {value}" for name, value in facts.items()))

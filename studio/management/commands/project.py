@@ -1,5 +1,9 @@
 """List projects, or make one: studio project "Name" [--labels 2]."""
 
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.db import transaction
+
 from annotation.models import Membership, Project
 from studio.commands import Verb, acting_user
 
@@ -12,10 +16,25 @@ class Command(Verb):
         parser.add_argument("--labels", type=int, default=1, help="labels each prompt gets")
 
     def handle(self, name: str | None, labels: int, user: str | None, **options) -> None:
-        if name:
-            made = Project.objects.create(name=name, labels_wanted=labels)
-            Membership.objects.create(project=made, user=acting_user(user), role="manager")
+        if name is not None:
+            made = make(name, labels, acting_user(user))
             return self.emit({"slug": made.slug}, f"Made {made.slug}.")
         rows = list(Project.objects.values("slug", "name", "kind", "prompt_count", "labels_wanted"))
         lines = [f"{row['slug']:<32}{row['prompt_count']:>9} prompts  {row['name']}" for row in rows]
         self.emit(rows, "\n".join(lines) or 'No project yet: studio project "My first project"')
+
+
+@transaction.atomic
+def make(name: str, labels: int, manager) -> Project:
+    if not 1 <= labels <= 100:
+        raise CommandError(f"--labels takes 1 to 100, not {labels}.")
+    made = Project(name=name.strip(), labels_wanted=labels)
+    try:
+        made.full_clean(exclude=["slug"])
+    except ValidationError as error:
+        raise CommandError(
+            " ".join(f"{field}: {' '.join(why)}" for field, why in error.message_dict.items())
+        ) from error
+    made.save()
+    Membership.objects.create(project=made, user=manager, role="manager")
+    return made
