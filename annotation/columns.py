@@ -21,19 +21,24 @@ NAMES = {
 NUMBERED = re.compile(r"(?:completion|response|answer|output|candidate)[ _-]?(?:\d{1,2}|[a-h])", re.IGNORECASE)
 
 
-def guess(rows: Iterable[Any]) -> dict[str, Any]:
+def guess(rows: Iterable[Any], said: dict[str, Any] | None = None) -> dict[str, Any]:
     """The mapping (shape, and field → column) that fits a file's first rows; an empty one when nothing fits.
+
+    What is said of a column already goes before its name.
 
     >>> guess([{"question": "2 + 2?", "answer": "4"}])
     {'shape': 'prompts', 'prompt': 'question', 'reference': 'answer'}
     >>> guess(["2 + 2?"])
     {'shape': 'prompts', 'prompt': 'prompt'}
+    >>> guess([{"ask": "2 + 2?", "left": "4", "right": "5"}], {"prompt": "ask", "completions": ["left", "right"]})
+    {'shape': 'completions', 'prompt': 'ask', 'completions': ['left', 'right']}
     """
     rows = [row if isinstance(row, dict) else {"prompt": row} for row in rows if isinstance(row, (dict, str))]
     names = list(dict.fromkeys(name for row in rows for name in row))
     found: dict[str, Any] = {field: column for field in NAMES if (column := named(field, names))}
     if "completions" not in found and len(numbered := [name for name in names if NUMBERED.fullmatch(name)]) > 1:
         found["completions"] = numbered
+    found |= {field: column for field, column in (said or {}).items() if field in NAMES and column}
     shape = shape_of(found, rows)
     wanted = (*SHAPES[shape].needs, *SHAPES[shape].takes) if shape else ()
     return {"shape": shape, **{field: found[field] for field in wanted if field in found}} if shape else {}

@@ -59,7 +59,8 @@ def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
     rows = [value for value in head if not isinstance(value, BadRow)]
     if not rows:
         raise BadFile(f"No row can be read. The first says: {head[0]}." if head else "The file holds no rows.")
-    mapping = {"format": source.format} | guess(rows) | {field: column for field, column in mapping.items() if column}
+    said = {field: column for field, column in mapping.items() if column}
+    mapping = {"format": source.format} | guess(rows, said) | said
     names = {name for row in rows for name in (row if isinstance(row, dict) else ("prompt",))}
     if trouble := check(mapping, names):
         raise BadFile(trouble)

@@ -7,7 +7,10 @@ from django.core.management.base import CommandError
 from annotation.cells import BadFile
 from annotation.ingest import import_path
 from annotation.models import Import
+from annotation.shapes import SHAPES
 from studio.commands import Verb, acting_user, project_named
+
+HELP = f"which column is what, or shape={'|'.join(SHAPES)}; completions may be named several times"
 
 
 class Command(Verb):
@@ -16,15 +19,14 @@ class Command(Verb):
     def arguments(self, parser) -> None:
         parser.add_argument("project")
         parser.add_argument("path", type=Path)
-        parser.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN", help="which column is what")
+        parser.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN", help=HELP)
         parser.add_argument("--strict", action="store_true", help="land every row or none")
 
     def handle(self, project: str, path: Path, map: list[str], strict: bool, user: str | None, **options) -> None:
         if not path.exists():
             raise CommandError(f"There is no {path}.")
-        mapping = dict(pair.split("=", 1) for pair in map if "=" in pair)
         try:
-            job = import_path(project_named(project), path, mapping, strict, self.progress, acting_user(user))
+            job = import_path(project_named(project), path, columns(map), strict, self.progress, acting_user(user))
         except BadFile as error:
             raise CommandError(f"{path}: {error}") from error
         for problem in job.problems[:20]:
@@ -38,3 +40,14 @@ class Command(Verb):
     def progress(self, job: Import) -> None:
         share = f"{100 * job.done / job.total:.0f} %" if job.total else ""
         self.say(f"  {share:>5}  {job.rows} rows, {job.bad} bad")
+
+
+def columns(pairs: list[str]) -> dict[str, str | list[str]]:
+    """Field → column, or → columns where a field is named again."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        field, equals, column = pair.partition("=")
+        if not equals:
+            raise CommandError(f"--map takes FIELD=COLUMN, not {pair!r}.")
+        found.setdefault(field, []).append(column)
+    return {field: names if len(names) > 1 else names[0] for field, names in found.items()}
