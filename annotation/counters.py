@@ -1,24 +1,36 @@
 """Keep prompts' counters right when a manager changes how many labels are wanted or deletes a ranking."""
 
 from django.db import transaction
-from django.db.models import Case, Count, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from annotation.models import Completion, Project, Prompt, Ranking
 from annotation.progress import tally
 
+BATCH = 20_000  # prompts a statement changes: labelers wait for one batch at most
 
-def want_labels(project: Project, wanted: int) -> int:
-    """Let every prompt of the project want `wanted` labels, never fewer than it has or has reserved.
 
-    One statement over each row's own columns, so that a reservation made meanwhile is never lost:
+def want_labels(project: Project) -> None:
+    """Let every prompt want the project's `labels_wanted`, never fewer than it has or has reserved.
+
+    Doing it again changes nothing, so an interrupted run is just run again.
+    """
+    ids = project.prompts.order_by("pk").values("pk")
+    start = 0
+    while end := ids.filter(pk__gt=start)[:BATCH].aggregate(last=Max("pk"))["last"]:
+        want(project.prompts.filter(pk__gt=start, pk__lte=end), project.labels_wanted)
+        start = end
+
+
+def want(prompts: QuerySet, wanted: int) -> None:
+    """One statement over each row's own columns, so that a reservation made meanwhile is never lost:
     labels_wanted − open_slots is what is given or reserved. Prompts that wait for completions keep no open slot.
     """
     taken = F("labels_wanted") - F("open_slots")
     enough = Greatest(Value(wanted), taken)
     waits = Q(open_slots=0, labels_given=0, answers__lt=2)
-    return project.prompts.annotate(answers=completions_count()).update(
+    prompts.annotate(answers=completions_count()).update(
         labels_wanted=Case(When(waits, then=Value(wanted)), default=enough),
         open_slots=Case(When(waits, then=Value(0)), default=enough - taken),
     )

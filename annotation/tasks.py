@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from annotation import freeze, ingest
-from annotation.models import Dataset, Import
+from annotation import counters, freeze, ingest
+from annotation.models import Dataset, Import, Project
 
 
 @shared_task
@@ -14,3 +14,8 @@ def import_file(import_id: int) -> None:
 @shared_task
 def freeze_dataset(dataset_id: int) -> None:
     freeze.write(Dataset.objects.get(pk=dataset_id))
+
+
+@shared_task
+def want_labels(project_id: int) -> None:
+    counters.want_labels(Project.objects.get(pk=project_id))

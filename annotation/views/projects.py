@@ -10,10 +10,10 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from annotation import overview
+from annotation import overview, tasks
 from annotation.access import project_or_404
 from annotation.agreement import Agreement, agreement
-from annotation.counters import want_labels
+from annotation.counters import BATCH, want_labels
 from annotation.models import KINDS, Criterion, Dataset, Membership, Project
 from annotation.templatetags.text import markdown
 
@@ -167,19 +167,23 @@ def project_settings(request: HttpRequest, slug: str) -> HttpResponse:
     form = ProjectForm(request.POST or None, instance=project)
     criteria = CriteriaFormSet(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid() and criteria.is_valid():
-        save_settings(form, criteria, before)
-        messages.success(request, "Settings saved.")
+        messages.success(request, save_settings(form, criteria, before))
         return redirect("project_settings", slug)
     context = {"place": "label", "project": project, "form": form, "criteria": criteria}
     return render(request, "annotation/project_form.html", context)
 
 
 @transaction.atomic
-def save_settings(form: ProjectForm, criteria: forms.BaseInlineFormSet, before: int) -> None:
+def save_settings(form: ProjectForm, criteria: forms.BaseInlineFormSet, before: int) -> str:
+    """Save, and say so; a large project's prompts follow in the background."""
     project = form.save()
     criteria.save()
     if project.labels_wanted != before:
-        want_labels(project, project.labels_wanted)
+        if project.prompt_count > BATCH:
+            tasks.want_labels.delay_on_commit(project.pk)
+            return "Settings saved. A worker brings the prompts in line."
+        want_labels(project)
+    return "Settings saved."
 
 
 def delete_project(request: HttpRequest, project: Project) -> HttpResponse:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from annotation.counters import want_labels
 from annotation.models import Lease, Membership, Project, Prompt, Ranking
+from studio.celery import app as celery_app
 
 
 def form(project=None, **changes) -> dict:
@@ -88,6 +89,19 @@ def test_what_is_asked_cannot_change_once_a_project_stands(client, alice, projec
     assert project.kind == "ranking"
 
 
+@pytest.fixture
+def eager():
+    """Tasks run where they are sent."""
+    celery_app.conf.task_always_eager = True
+    yield
+    celery_app.conf.task_always_eager = False
+
+
+def want(project, labels: int) -> None:
+    project.labels_wanted = labels
+    want_labels(project)
+
+
 def counters(prompt) -> tuple[int, int, int]:
     prompt.refresh_from_db()
     return prompt.labels_wanted, prompt.labels_given, prompt.open_slots
@@ -106,7 +120,7 @@ def test_fewer_labels_wanted_never_go_below_those_given_or_reserved(project, mak
     Prompt.objects.filter(pk=given.pk).update(labels_given=2, open_slots=1)
     Prompt.objects.filter(pk=leased.pk).update(open_slots=2)
     Lease.objects.create(prompt=leased, labeler=bob, expires=timezone.now() + timedelta(minutes=5))
-    want_labels(project, 1)
+    want(project, 1)
     assert counters(given) == (2, 2, 0)
     assert counters(leased) == (1, 0, 0)
     assert counters(fresh) == (1, 0, 1)
@@ -116,30 +130,46 @@ def test_a_leased_prompt_gains_only_what_is_not_reserved(project, make_prompt, b
     leased = make_prompt("leased")
     Prompt.objects.filter(pk=leased.pk).update(open_slots=0)
     Lease.objects.create(prompt=leased, labeler=bob, expires=timezone.now() + timedelta(minutes=5))
-    want_labels(project, 3)
+    want(project, 3)
     assert counters(leased) == (3, 0, 2)
 
 
 def test_prompts_that_wait_for_completions_stay_closed(project, make_prompt):
     waiting = make_prompt("waiting", completions=("only one",))
     Prompt.objects.filter(pk=waiting.pk).update(open_slots=0)
-    want_labels(project, 4)
+    want(project, 4)
     assert counters(waiting) == (4, 0, 0)
-    want_labels(project, 2)
+    want(project, 2)
     assert counters(waiting) == (2, 0, 0)
 
 
 def test_other_projects_keep_their_wishes(project, make_prompt):
     other = make_prompt("other", project=Project.objects.create(name="Other"))
-    want_labels(project, 5)
+    want(project, 5)
     assert counters(other) == (1, 0, 1)
 
 
-def test_one_statement_changes_all_prompts(project, make_prompt, django_assert_num_queries):
-    for n in range(5):
-        make_prompt(f"Question {n}")
-    with django_assert_num_queries(1):
-        want_labels(project, 2)
+def test_a_large_project_is_changed_in_batches_by_a_worker(
+    client, alice, project, make_prompt, settings_page, monkeypatch, eager, django_capture_on_commit_callbacks
+):
+    from annotation import counters as module
+    from annotation.views import projects
+
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(projects, "BATCH", 2)
+    prompts = [make_prompt(f"Question {n}") for n in range(5)]
+    client.force_login(alice)
+    with django_capture_on_commit_callbacks(execute=True):
+        html = client.post(settings_page, form(project, labels_wanted=3), follow=True).content.decode()
+    assert "A worker brings the prompts in line" in html
+    assert [counters(prompt) for prompt in prompts] == [(3, 0, 3)] * 5
+
+
+def test_wanting_the_same_again_changes_nothing(project, make_prompt):
+    prompt = make_prompt()
+    want(project, 2)
+    want(project, 2)
+    assert counters(prompt) == (2, 0, 2)
 
 
 def test_only_an_empty_project_can_be_deleted(client, alice, project, make_prompt, settings_page):
