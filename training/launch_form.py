@@ -1,4 +1,4 @@
-"""The launch form: what to train on what, and a recipe's Config as fields with its help, defaults, presets and checks."""
+"""The launch form: what is trained on what, and a recipe's Config as fields with its help, defaults and checks."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ GROUPS = {
     "Optimiser": {
         *("gradient_accumulation_steps", "warmup_ratio", "lr_scheduler_type", "weight_decay", "max_grad_norm", "seed"),
     },
-    "Watching and saving": {"logging_steps", "save_steps", "samples", "save_precision"},
+    "Watching and saving": {"eval_on_start", "logging_steps", "save_steps", "samples", "save_precision"},
     "Machine": {"precision", "gradient_checkpointing"},
 }
 
@@ -86,7 +86,11 @@ class SettingsForm(forms.Form):
         placed = {name for _, names in found for name in names}
         found.append(("Other", [name for name in self.fields if name not in placed]))
         return [
-            {"title": title, "fields": [self[name] for name in names], "open": any(name in self.errors for name in names)}
+            {
+                "title": title,
+                "fields": [self[name] for name in names],
+                "open": any(name in self.errors for name in names),
+            }
             for title, names in found
             if names
         ]

@@ -27,7 +27,12 @@ def draw(nodes: list[dict], edges: list[Edge], target: str) -> dict[str, Any]:
     boxes = [box(node, *places[key], key == target) for key, node in known.items()]
     tallest = max(map(height, columns))
     width = len(columns) * (WIDTH + GAP_X) - GAP_X
-    return {"width": width + 4, "height": tallest + 4, "boxes": boxes, "curves": [curve([places[key] for key in way]) for way in routes]}
+    return {
+        "width": width + 4,
+        "height": tallest + 4,
+        "boxes": boxes,
+        "curves": [curve([places[key] for key in way]) for way in routes],
+    }
 
 
 def route(edge: Edge, depth: dict[str, int]) -> list:
@@ -106,7 +111,7 @@ def curve(points: list[tuple[float, float]]) -> str:
 
 
 def tree(nodes: list[dict], edges: list[tuple[str, str]], target: str) -> dict[str, Any]:
-    """The same read backwards, for narrow screens: each node with what it was made of; met again, it is not unfolded."""
+    """The same read backwards, for narrow screens: each node with its sources; met again, it is not unfolded."""
     known, seen = {node["key"]: node for node in nodes}, set()
 
     def below(key: str) -> dict[str, Any]:

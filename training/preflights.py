@@ -57,7 +57,9 @@ def look(check: Preflight) -> dict:
     command = [sys.executable, "-m", "training.recipes.preflight", str(folder)]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=TIMEOUT)
     if not (folder / "preflight.json").exists():
-        raise ValueError(last_line(done.stderr) or f"The preflight ended with status {done.returncode} and said nothing.")
+        raise ValueError(
+            last_line(done.stderr) or f"The preflight ended with status {done.returncode} and said nothing."
+        )
     return read(folder / "preflight.json")
 
 

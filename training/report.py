@@ -28,7 +28,16 @@ def length_chart(lengths: dict[str, dict], max_length: int | None) -> dict[str, 
     rows = [row(name, part, place, scale) for place, (name, part) in enumerate(lengths.items())]
     limit = LEFT + max_length * scale if max_length and max_length <= end else None
     height = HEIGHT * len(rows)
-    return {"limit_at": max_length, "rows": rows, "width": WIDTH, "left": LEFT, "height": height, "end": end, "limit": limit, "axis": height + 14}
+    return {
+        "limit_at": max_length,
+        "rows": rows,
+        "width": WIDTH,
+        "left": LEFT,
+        "height": height,
+        "end": end,
+        "limit": limit,
+        "axis": height + 14,
+    }
 
 
 def row(name: str, part: dict, place: int, scale: float) -> dict[str, Any]:

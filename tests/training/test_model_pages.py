@@ -1,4 +1,4 @@
-"""The registry's pages: what is listed, how models are registered, who may take weights home, and what is never markup."""
+"""The registry's pages: what is listed, how models are registered, who may take weights home, what is never markup."""
 
 import hashlib
 import io
@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 
 from annotation.models import Membership
+from tests.live import streamed
 from training.models import ModelVersion
 
 pytest_plugins = ["tests.training.pages"]
@@ -85,10 +86,15 @@ def test_a_labeler_sees_a_model_and_may_not_take_its_weights(as_, bob, make_mode
 
 
 def test_the_download_is_a_tar_of_the_whole_folder(as_, alice, make_model):
-    files = {"config.json": b"{}", "model.safetensors": b"\1" * 1_500_000, "adapter/" + "a" * 120: b"x", ".partial": b"no"}
+    files = {
+        "config.json": b"{}",
+        "model.safetensors": b"\1" * 1_500_000,
+        "adapter/" + "a" * 120: b"x",
+        ".partial": b"no",
+    }
     make_model(files=files)
     answer = as_(alice).get("/models/polite-v1/download/")
-    data = b"".join(answer)
+    data = streamed(answer)
     assert len(data) == int(answer.headers["Content-Length"])
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         found = {member.name: tar.extractfile(member).read() for member in tar}

@@ -1,30 +1,26 @@
-"""Trainings: the list, one run live, several runs on one chart, and what can be done to a run."""
+"""Trainings: the list, one run live, and what can be done to it."""
 
-import csv
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from io import StringIO
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotation.downloads import download
 from annotation.models import Project
-from training import artifacts, curves, metrics
+from training import artifacts, curves
 from training import jobs as engine
 from training.launch_form import changed
-from training.models import Metric, TrainingJob
+from training.models import TrainingJob
 from training.recipes import RECIPES
+from training.views.curves import as_trace, visible
 
 PAGE = 50
 TABS = {"samples": "Samples", "log": "Log", "settings": "Settings", "machine": "Machine", "files": "Files"}
-OVERLAY = 8  # runs on one chart; more cannot be told apart
 SAMPLES = 120  # shown at once
 FAILURES = {
     "out_of_memory": "Out of memory",
@@ -34,10 +30,6 @@ FAILURES = {
     "crash": "The training crashed",
     "lost": "The training was lost",
 }
-
-
-def visible(user) -> QuerySet:
-    return TrainingJob.objects.visible_to(user).select_related("dataset", "base_model", "model", "created_by", "project")
 
 
 def jobs(request: HttpRequest) -> HttpResponse:
@@ -65,7 +57,9 @@ def jobs(request: HttpRequest) -> HttpResponse:
 def matching(found: QuerySet, wanted) -> QuerySet:
     """Filter by the few fields the page offers; anything else in the address is ignored."""
     if (text := wanted.get("q", "").strip()) and "\x00" not in text:
-        found = found.filter(Q(name__icontains=text) | Q(dataset__name__icontains=text) | Q(base_model__name__icontains=text))
+        found = found.filter(
+            Q(name__icontains=text) | Q(dataset__name__icontains=text) | Q(base_model__name__icontains=text)
+        )
     if wanted.get("status") in dict(TrainingJob.STATUS):
         found = found.filter(status=wanted["status"])
     if wanted.get("recipe") in RECIPES:
@@ -96,11 +90,6 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {} if part == "tab" else state(run)
     context |= {} if part == "state" else TAB_CONTEXT[tab](run)
     return render(request, f"training/job.html#{part}" if part else "training/job.html", context)
-
-
-def as_trace(run: TrainingJob) -> dict:
-    """What charts.js needs to draw and follow a run."""
-    return {"name": run.name, "url": reverse("job_metrics", args=[run.pk]), "live": not run.ended}
 
 
 def state(run: TrainingJob) -> dict:
@@ -158,64 +147,12 @@ TAB_CONTEXT = {
 }
 
 
-def job_metrics(request: HttpRequest, pk: int) -> JsonResponse:
-    """Curves so far, or with ?since=LINE what came after that line."""
-    run = get_object_or_404(visible(request.user), pk=pk)
-    line = request.GET.get("since", "")
-    found = metrics.since(run, int(line)) if line.isdigit() else metrics.snapshot(run)
-    return JsonResponse(found.as_json() | {"ended": run.ended, "step": run.step, "total": run.total})
-
-
-def job_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
-    run = get_object_or_404(visible(request.user), pk=pk)
-    return download(metric_lines(run), f"{run.name}.csv")
-
-
-def metric_lines(run: TrainingJob) -> Iterator[bytes]:
-    """Every logged line as CSV; its columns are the names that occur in the first thousand lines."""
-    rows = Metric.objects.filter(job=run).values_list("step", "time", "values")
-    names = list(dict.fromkeys(name for _, _, values in rows[:1000] for name in values))
-    text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["step", "time", *names])
-    for number, (step, time, values) in enumerate(rows.iterator(2000), start=1):
-        writer.writerow([step, time, *(values.get(name, "") for name in names)])
-        if number % 1000 == 0:
-            yield text.getvalue().encode()
-            text.seek(0), text.truncate()
-    yield text.getvalue().encode()
-
-
 def job_file(request: HttpRequest, pk: int, path: str) -> HttpResponseBase:
     run = get_object_or_404(visible(request.user), pk=pk)
     file = next((file for file in artifacts.listing(run.run_dir) if file.path == path), None)
     if file is None:
         raise Http404("This run has no such file.")
     return download(artifacts.chunks(run.run_dir, file), path.rpartition("/")[2], file.size)
-
-
-def job_overlay(request: HttpRequest) -> HttpResponse:
-    """Several runs on one chart, and the settings in which they differ."""
-    picked = [int(pk) for value in request.GET.getlist("run") for pk in value.split(",") if pk.isdigit()]
-    runs = list(visible(request.user).filter(pk__in=picked).order_by("pk")[:OVERLAY])
-    for run in runs:
-        run.headline = curves.headline(run.latest)
-    context = {
-        "place": "train",
-        "jobs": runs,
-        "too_many": len(set(picked)) > OVERLAY,
-        "differences": differences(runs),
-        "runs": [as_trace(run) for run in runs],
-    }
-    return render(request, "training/job_overlay.html", context)
-
-
-def differences(runs: list[TrainingJob]) -> list[tuple[str, list]]:
-    """Rows of (setting, its value in each run) where they are not all the same."""
-    facts = [{"recipe": r.recipe, "dataset": r.dataset.name, "base model": str(r.base_model), **r.settings} for r in runs]
-    names = dict.fromkeys(name for fact in facts for name in fact)
-    rows = [(name, [fact.get(name) for fact in facts]) for name in names]
-    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]
 
 
 def managed(user, pk: int) -> TrainingJob:

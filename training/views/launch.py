@@ -43,9 +43,10 @@ def blank(request: HttpRequest, said: dict[str, Any], settings: dict[str, Any] |
 def refilled(request: HttpRequest) -> HttpResponse:
     """Another project, recipe or preset was chosen. What was typed stays, unless recipe or preset replace it."""
     said = request.POST.dict()
-    if said.get("shown") != f"{said.get('recipe')} {said.get('preset', '')}":
+    name, which = said.get("recipe"), said.get("preset", "")
+    if name not in RECIPES or said.get("shown") != f"{name} {which}":
         return blank(request, said)
-    return page(request, ChoicesForm(request.user, initial=said), SettingsForm(said["recipe"], request.POST), said.get("preset", ""))
+    return page(request, ChoicesForm(request.user, initial=said), SettingsForm(name, request.POST), which)
 
 
 def as_choices(row: TrainingJob | Preflight, project: int) -> dict[str, Any]:
@@ -61,14 +62,18 @@ def page(request, choices, settings, which: str, check: Preflight | None = None,
         "presets": PRESETS,
         "preset": which,
         "check": check,
-        "report": digest(check.report, check.settings.get("max_length")) if check and check.report else None,
+        "report": report_of(check),
     }
     return render(request, "training/job_new.html", context, status=status)
 
 
+def report_of(check: Preflight | None) -> dict[str, Any] | None:
+    return digest(check.report, check.settings.get("max_length")) if check and check.report else None
+
+
 def checked(request: HttpRequest, check: Preflight) -> HttpResponse:
     """The form as it was checked, beside what was found."""
-    context = {"check": check, "report": digest(check.report, check.settings.get("max_length")) if check.report else None, "place": "train"}
+    context = {"check": check, "report": report_of(check), "place": "train"}
     if request.htmx and request.GET.get("part") == "check":
         return render(request, "training/job_new.html#check", context)
     choices = ChoicesForm(request.user, initial=as_choices(check, check.dataset.project_id))
@@ -104,7 +109,7 @@ def passed(request: HttpRequest, wanted: dict[str, Any]) -> Preflight | None:
 def launch(request: HttpRequest, check: Preflight) -> HttpResponse:
     """Errors block; warnings need the box ticked."""
     back = redirect(f"{reverse('job_new')}?check={check.pk}#check")
-    report = digest(check.report, check.settings.get("max_length"))
+    report = report_of(check)
     if report["errors"]:
         messages.error(request, "This cannot be launched: the check found errors.")
         return back

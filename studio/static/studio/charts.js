@@ -236,7 +236,6 @@ class Board {
     this.alone = told.length === 1 && !("overlay" in root.dataset);
     this.charts = new Map();
     this.bar = root.querySelector(".curves-bar");
-    this.bar.hidden = false;
     this.bar.addEventListener("input", () => this.settle());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
     this.settle();
@@ -278,6 +277,7 @@ class Board {
     }
     this.root.querySelector(".more-charts").hidden = !this.root.querySelector(".more-charts figure");
     this.root.querySelector(".waiting").hidden = this.charts.size > 0;
+    this.bar.hidden = this.charts.size === 0;
   }
 
   // One run: related series share a chart. Several: one chart a metric, a colour a run.

@@ -1,0 +1,257 @@
+"""Launching a training and following it in a real browser: live curves that stop when it ends, and no script at all."""
+
+import json
+import math
+import time
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import expect, sync_playwright
+
+from annotation.models import Dataset
+from annotation.store import store
+from tests.e2e.browser import ARGUMENTS, chromium
+from tests.tiny import tiny_model
+from training import preflights
+from training.models import Metric, ModelVersion, Preflight, Sample, TrainingJob
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytest_plugins = ["tests.training.pages"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, live_server, alice, project):
+    """Open a page as alice; whatever the browser complains about fails the test."""
+    complaints, contexts = [], []
+
+    def visit(path, **options):
+        client = Client()
+        client.force_login(alice)
+        context = browser.new_context(viewport=options.pop("viewport", {"width": 1280, "height": 900}), **options)
+        value = client.cookies[settings.SESSION_COOKIE_NAME].value
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15000)
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(live_server.url + path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def ready(pairs_dataset, alice):
+    """Rows and a model, so that a check finds something."""
+    turn = {
+        "prompt": ("user", "Are you there?"),
+        "chosen": ("assistant", "Yes, gladly."),
+        "rejected": ("assistant", "No."),
+    }
+    row = json.dumps({key: [{"role": role, "content": content}] for key, (role, content) in turn.items()}) + "\n"
+    folder = store().work(pairs_dataset.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.jsonl").write_text(row * 30)
+    (folder / "eval.jsonl").write_text("")
+    Dataset.objects.filter(pk=pairs_dataset.pk).update(rows_train=30)
+    model = ModelVersion.objects.create(name="Tiny", slug="tiny-v1", created_by=alice)
+    tiny_model(store().work(model.folder))
+
+
+def log_steps(job: TrainingJob, first: int, last: int) -> None:
+    """What a trainer writes while it follows a run."""
+    rows = [
+        Metric(job=job, line=step, step=step, time=1e9 + step, values={
+            "loss": math.exp(-step / 50), "rewards/accuracies": 0.5,
+            "logps/chosen": -9.0, "logps/rejected": -9 - step / 9,
+        })
+        for step in range(first, last + 1)
+    ]  # fmt: skip
+    Metric.objects.bulk_create(rows)
+    TrainingJob.objects.filter(pk=job.pk).update(step=last, total=100, status="running", heartbeat=timezone.now())
+
+
+def steps_drawn(page) -> int:
+    """Rows of numbers behind the first chart: what it has drawn."""
+    page.evaluate("document.querySelectorAll('.charts figure details')[0].open = false")
+    page.locator(".charts figure details summary").first.click()
+    return page.locator(".charts figure").first.locator("tbody tr").count()
+
+
+def test_choose_check_launch_and_watch_it_end(visit, ready):
+    page = visit("/train/new/")
+    page.get_by_label("max_length").fill("700")
+    page.get_by_label("Smoke: does it run at all?").check()
+    expect(page.get_by_label("max_steps")).to_have_value("4")
+    expect(page.get_by_label("max_length")).to_have_value("1024")
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("waiting for a worker")).to_be_visible()
+    preflights.run(Preflight.objects.get())
+    expect(page.get_by_text("no held-out rows")).to_be_visible()
+    expect(page.locator(".tokens .learned").first).to_be_visible()
+
+    page.get_by_role("button", name="Launch", exact=True).click()
+    expect(page.get_by_text("Read the warnings and tick the box")).to_be_visible()
+    page.get_by_label("I have read the warnings").check()
+    page.get_by_role("button", name="Launch", exact=True).click()
+    page.wait_for_url("**/train/*/")
+    expect(page.get_by_text("Next in the queue")).to_be_visible()
+
+    job = TrainingJob.objects.get()
+    log_steps(job, 1, 40)
+    expect(page.get_by_text("step 40 of 100")).to_be_visible()
+    expect(page.locator(".charts figure canvas")).to_have_count(3)
+    assert steps_drawn(page) == 40
+    log_steps(job, 41, 60)
+    expect(page.get_by_text("step 60 of 100")).to_be_visible()
+    page.wait_for_timeout(2500)
+    assert steps_drawn(page) == 60
+
+    TrainingJob.objects.filter(pk=job.pk).update(status="succeeded", finished=timezone.now())
+    expect(page.locator("#state .badge.succeeded")).to_be_visible()
+    page.wait_for_timeout(5000)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(5000)
+    assert asked == []
+
+
+def test_settings_typed_after_the_check_are_said_to_be_unchecked(visit, ready):
+    page = visit("/train/new/")
+    page.get_by_role("button", name="Check").click()
+    page.wait_for_url("**check=*")
+    preflights.run(Preflight.objects.get())
+    expect(page.locator("[data-launch]")).to_have_text("Launch")
+    page.get_by_label("beta").fill("0.4")
+    expect(page.locator("[data-launch]")).to_have_text("Check and launch")
+    page.get_by_label("I have read the warnings").check()
+    page.locator("[data-launch]").click()
+    expect(page.get_by_text("so it is checked again")).to_be_visible()
+    assert Preflight.objects.first().settings["beta"] == 0.4
+    assert not TrainingJob.objects.exists()
+
+
+def test_legend_smoothing_log_scale_and_axis_redraw_without_a_complaint(visit, make_job):
+    job = make_job(status="succeeded")
+    log_steps(job, 1, 80)
+    TrainingJob.objects.filter(pk=job.pk).update(status="succeeded")
+    page = visit(f"/train/{job.pk}/")
+    chosen = page.get_by_role("button", name="chosen")
+    expect(chosen).to_have_attribute("aria-pressed", "true")
+    chosen.click()
+    expect(page.get_by_role("button", name="chosen")).to_have_attribute("aria-pressed", "false")
+    page.get_by_label("Smoothing").fill("0.9")
+    page.get_by_label("Log scale").check()
+    page.get_by_label("Along").select_option("time")
+    expect(page.locator(".charts figure canvas")).to_have_count(3)
+    expect(page.get_by_role("button", name="chosen")).to_have_attribute("aria-pressed", "false")
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator(".charts figure canvas")).to_have_count(3)
+
+
+def test_several_runs_share_one_chart_and_can_be_hidden(visit, make_job):
+    jobs = [make_job(name=f"Run {n}", status="succeeded") for n in range(3)]
+    for job in jobs:
+        log_steps(job, 1, 30)
+    TrainingJob.objects.update(status="succeeded")
+    page = visit("/train/")
+    for job in jobs[:2]:
+        page.get_by_label(f"Pick {job.name}").check()
+    page.get_by_role("button", name="Overlay the ticked runs").click()
+    expect(page.get_by_role("heading", name="2 runs on one chart")).to_be_visible()
+    button = page.get_by_role("button", name="Run 0")
+    button.click()
+    expect(page.get_by_role("button", name="Run 0")).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("button", name="Run 2")).to_have_count(0)
+
+
+def test_a_long_run_is_drawn_whole_and_soon(visit, make_job):
+    job = make_job(status="succeeded")
+    log_steps(job, 1, 20_000)
+    TrainingJob.objects.filter(pk=job.pk).update(status="succeeded")
+    begun = time.monotonic()
+    page = visit(f"/train/{job.pk}/")
+    expect(page.locator(".charts figure canvas")).to_have_count(3)
+    page.wait_for_function("document.querySelector('.charts figure .num')?.textContent.length > 0")
+    page.wait_for_load_state("networkidle")
+    page.locator(".charts figure details summary").first.click()
+    last = page.locator(".charts figure").first.locator("tbody tr").last.locator("td").first
+    expect(last).to_have_text("20000")
+    assert time.monotonic() - begun < 30
+
+
+def test_stopping_for_good_asks_first(visit, make_job):
+    job = make_job(status="running", step=5, total=50)
+    page = visit(f"/train/{job.pk}/")
+    page.get_by_role("button", name="Stop now…").click()
+    page.get_by_role("button", name="Keep training").click()
+    job.refresh_from_db()
+    assert job.status == "running"
+    page.get_by_role("button", name="Stop now…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop now").click()
+    expect(page.locator("#state .badge.stopping")).to_be_visible()
+    job.refresh_from_db()
+    assert (job.status, job.cancel) == ("stopping", "stop")
+
+
+def test_everything_works_without_a_script(visit, ready):
+    page = visit("/train/new/", java_script_enabled=False)
+    page.get_by_label("Smoke: does it run at all?").check()
+    page.get_by_role("button", name="Fill in").click()
+    assert page.get_by_label("max_steps").input_value() == "4"
+    page.get_by_role("button", name="Check").click()
+    preflights.run(Preflight.objects.get())
+    page.get_by_role("link", name="Look again").click()
+    page.get_by_label("I have read the warnings").check()
+    page.get_by_role("button", name="Launch", exact=True).click()
+    job = TrainingJob.objects.get()
+    TrainingJob.objects.filter(pk=job.pk).update(status="running")
+    page.reload()
+    page.get_by_role("button", name="Stop and save").click()
+    job.refresh_from_db()
+    assert (job.status, job.cancel) == ("stopping", "save")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_no_page_is_wider_than_its_window(visit, ready, make_job, make_model, width):
+    long = "An-unbroken-name-" * 6
+    job = make_job(
+        name=long, status="failed", error={"class": "crash", "message": long * 3, "advice": long}, log=long * 30
+    )
+    log_steps(job, 1, 30)
+    TrainingJob.objects.filter(pk=job.pk).update(status="failed")
+    Sample.objects.create(
+        job=job, line=0, step=1, prompt=[{"role": "user", "content": long}], completion=long, reward=1.0
+    )
+    model = make_model(
+        name=long[:90], files={"README.md": f"# {long}\n\n`{long}`", f"{long}.safetensors": "x"}, source=job.run_dir
+    )
+    paths = [
+        "/train/",
+        "/train/new/",
+        f"/train/overlay/?run={job.pk}",
+        "/models/",
+        "/models/new/",
+        f"/models/{model.slug}/",
+    ]
+    paths += [f"/train/{job.pk}/?tab={tab}" for tab in ("samples", "log", "settings", "machine", "files")]
+    page = visit("/train/", viewport={"width": width, "height": 800})
+    for path in paths:
+        page.goto(page.url.split("/train")[0].split("/models")[0] + path)
+        page.wait_for_load_state("networkidle")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} is {wide} px too wide at {width}"
