@@ -89,26 +89,25 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 def project(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug)
-    context = {"place": "label", "project": project, "reviews": project.role != "labeler"}
+    people = overview.labelers(project)
+    context = {"place": "label", "project": project, "reviews": project.role != "labeler", "labelers": people}
     if "agreement" in request.GET and context["reviews"]:
-        context |= quality(project)
+        context |= quality(project, people)
         if request.htmx:
             return render(request, "annotation/project.html#agreement", context)
     context |= state_of(project, request.user)
+    context["mine"] = next((row for row in people if row["labeler"] == request.user.pk), None)
     return render(request, "annotation/project.html", context)
 
 
 def state_of(project: Project, user) -> dict:
-    """What every member sees: progress, the days, her own labels, what to do next."""
-    people = overview.labelers(project)
+    """What every member sees: progress, the days, what waits for her; and for a manager what to do next."""
     done = overview.progress_of([project])[project.pk]
-    membership = project.memberships.filter(user=user).first()
+    cursor = project.memberships.filter(user=user).values_list("cursor", flat=True).first()
     context = {
         "progress": done,
         "days": bars(overview.days(project)),
-        "labelers": people,
-        "mine": next((row for row in people if row["labeler"] == user.pk), None),
-        "waiting": overview.waiting_for(project, user, membership.cursor if membership else 0),
+        "waiting": overview.waiting_for(project, user, cursor or 0),
         "criteria": project.criteria.all(),
     }
     if project.role == "manager":
@@ -119,15 +118,14 @@ def state_of(project: Project, user) -> dict:
     return context
 
 
-def quality(project: Project) -> dict:
+def quality(project: Project, people: list[dict]) -> dict:
     """Agreement, and what a bounded sample says of labelers; kept for as long as no label is added."""
-    people = overview.labelers(project)
     given = sum(row["given"] for row in people)
     key = f"quality:{project.pk}:{given}"
     found = cache.get(key)
     if found is None:
         taken = overview.sample(project)
-        found = {"sample": sample_facts(taken, people), "agreement": agreement(taken.labels)}
+        found = {"sample": sample_facts(taken, people) | {"given": given}, "agreement": agreement(taken.labels)}
         cache.set(key, found, 600)
     return {"labelers": labeler_rows(people, found["sample"], found["agreement"]), "measured": True} | found
 

@@ -73,6 +73,7 @@ def test_a_manager_sees_agreement_in_words_and_numbers(client, alice, ranked, pa
     html = client.get(page + "?agreement").content.decode()
     assert "labelers say the same <strong>83 %</strong>" in html  # five of six prompts, three pairs each
     assert "From 6 prompts" in html and "bootstrap" in html
+    assert html.count('<td class="num">83 %</td>') == 2  # each of the two agrees with the other as often
 
 
 def test_the_page_loads_agreement_by_itself_as_a_fragment(client, alice, ranked, page):
