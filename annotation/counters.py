@@ -16,10 +16,11 @@ def want_labels(project: Project) -> None:
 
     Doing it again changes nothing, so an interrupted run is just run again.
     """
-    ids = project.prompts.order_by("pk").values("pk")
+    shared = project.prompts.exclude(origin="comparison")  # a vote is one person's: nobody else is asked
+    ids = shared.order_by("pk").values("pk")
     start = 0
     while end := ids.filter(pk__gt=start)[:BATCH].aggregate(last=Max("pk"))["last"]:
-        want(project.prompts.filter(pk__gt=start, pk__lte=end), project.labels_wanted)
+        want(shared.filter(pk__gt=start, pk__lte=end), project.labels_wanted)
         start = end
 
 
@@ -43,9 +44,10 @@ def completions_count() -> Coalesce:
 
 @transaction.atomic
 def delete_ranking(ranking: Ranking) -> None:
-    """Take one ranking back: its prompt opens again for somebody else, and its day's tally forgets it."""
+    """Take one ranking back: its prompt opens for somebody else (not after a vote), and its day's tally forgets it."""
     wanted = ranking.prompt.project.labels_wanted
-    surplus = Q(labels_wanted__gt=wanted)  # kept only because this many labels were there already
+    # Kept only because this many labels were there already, or a vote, which is one person's alone.
+    surplus = Q(labels_wanted__gt=wanted) | Q(origin="comparison")
     gone, _ = Ranking.objects.filter(pk=ranking.pk).delete()
     if not gone:
         return

@@ -143,6 +143,13 @@ def test_prompts_that_wait_for_completions_stay_closed(project, make_prompt):
     assert counters(waiting) == (2, 0, 0)
 
 
+def test_a_vote_of_a_comparison_stays_one_persons(project, make_prompt):
+    vote = make_prompt("vote", origin="comparison")
+    Prompt.objects.filter(pk=vote.pk).update(labels_given=1, open_slots=0)
+    want(project, 3)
+    assert counters(vote) == (1, 1, 0)
+
+
 def test_other_projects_keep_their_wishes(project, make_prompt):
     other = make_prompt("other", project=Project.objects.create(name="Other"))
     want(project, 5)

@@ -69,6 +69,13 @@ def test_a_label_beyond_those_wanted_leaves_no_place_behind(prompt, ranking, ali
     assert (prompt.labels_wanted, prompt.labels_given, prompt.open_slots) == (1, 1, 0)
 
 
+def test_a_deleted_vote_asks_nobody_else(prompt, ranking):
+    Prompt.objects.filter(pk=prompt.pk).update(origin="comparison")
+    delete_ranking(ranking)
+    prompt.refresh_from_db()
+    assert (prompt.labels_given, prompt.open_slots) == (0, 0)
+
+
 def test_an_imported_ranking_is_shown_and_can_go(client, alice, prompt, project, address):
     imported = Ranking.objects.create(prompt=prompt, labeler=None, source="import")
     Prompt.objects.filter(pk=prompt.pk).update(labels_given=1, open_slots=0)
