@@ -24,7 +24,7 @@ class Completion(NamedTuple):
 
 def as_text(value: Any, what: str) -> str:
     """A non-empty text of sane length that a database can hold; numbers become text."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if type(value) is not str and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
         raise BadRow(f"{what} is {kind_of(value)}; it should be text")
     text = str(value)
     if not text.strip():

@@ -1,9 +1,10 @@
 """Write frozen rows as Parquet beside their JSONL, in blocks."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-BLOCK = 8 << 20
+BLOCK = 4 << 20
 
 
 def schema(margin: bool) -> Any:
@@ -17,16 +18,15 @@ def schema(margin: bool) -> Any:
 
 
 def to_parquet(path: Path, margin: bool) -> Path:
-    """PATH.jsonl as PATH.parquet; a block holds the longest line at least."""
+    """PATH.jsonl as PATH.parquet, a block of whole lines at a time."""
     import pyarrow.json as pj
     import pyarrow.parquet as pq
 
-    with path.open("rb") as file:
-        longest = max(map(len, file), default=0)
-    read = pj.ReadOptions(use_threads=False, block_size=max(BLOCK, 2 * longest))
     parse = pj.ParseOptions(explicit_schema=schema(margin), unexpected_field_behavior="error")
     target = path.with_suffix(".parquet")
-    with pq.ParquetWriter(target, schema(margin), compression="zstd") as writer:
-        for batch in pj.open_json(path, read_options=read, parse_options=parse):
-            writer.write_batch(batch)
+    with pq.ParquetWriter(target, schema(margin), compression="zstd") as writer, path.open("rb") as file:
+        while lines := file.readlines(BLOCK):
+            block = b"".join(lines)
+            read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
+            writer.write_table(pj.read_json(BytesIO(block), read_options=read, parse_options=parse))
     return target

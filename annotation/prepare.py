@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from json.encoder import encode_basestring as quoted
 from typing import NamedTuple
 
 from annotation.cells import BadRow
@@ -39,8 +40,8 @@ def sha256(text: str) -> str:
 def prepare(line: int, item: Item) -> Prepared:
     """Fingerprint an item; identical completions become one, with the best of their ranks."""
     try:
-        messages = canonical(item.messages)
-        prints = [sha256(canonical(completion.text)) for completion in item.completions]
+        messages = messages_json(item.messages)
+        prints = [sha256(quoted(completion.text)) for completion in item.completions]
         answers: dict[str, Answer] = {}
         for mark, (text, source, metadata) in zip(prints, item.completions, strict=True):
             answers.setdefault(mark, Answer(text, plain(source), json_of(metadata)))
@@ -51,10 +52,19 @@ def prepare(line: int, item: Item) -> Prepared:
         raise BadRow("a text holds half a character (a lone surrogate), which no database can keep") from error
 
 
+def messages_json(messages: list[dict]) -> str:
+    """What `canonical` gives for role and content, several times faster.
+
+    >>> messages_json([{"role": "user", "content": "“Hi”"}]) == canonical([{"role": "user", "content": "“Hi”"}])
+    True
+    """
+    return "[" + ", ".join(f'{{"content": {quoted(m["content"])}, "role": "{m["role"]}"}}' for m in messages) + "]"
+
+
 def plain(text: str) -> str:
-    if text and not text.isascii():
+    if not text.isascii():
         text.encode()  # raises where no database could keep it
-    return text.replace("\x00", "")
+    return text.replace("\x00", "") if text else text
 
 
 def json_of(metadata: dict | None) -> str:
