@@ -58,4 +58,5 @@ def delete_ranking(ranking: Ranking) -> None:
         open_slots=F("open_slots") + 1 - one,
     )
     day = timezone.localdate(ranking.created)
-    tally(ranking.prompt.project_id, ranking.labeler, day=day, labels=-1, seconds=-ranking.seconds)
+    votes = -1 if ranking.source == "comparison" else 0
+    tally(ranking.prompt.project_id, ranking.labeler, day=day, labels=-1, votes=votes, seconds=-ranking.seconds)

@@ -283,6 +283,7 @@ class Tally(models.Model):
     labeler = models.ForeignKey("studio.User", models.CASCADE, null=True, related_name="tallies")
     day = models.DateField()
     labels = models.IntegerField(default=0)
+    votes = models.IntegerField(default=0)  # those of the labels that nobody had asked for: they came from comparisons
     skips = models.IntegerField(default=0)
     seconds = models.FloatField(default=0)
 

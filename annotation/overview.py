@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import median
 
-from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models import F, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from annotation.leases import free_for, leases_of
@@ -44,7 +44,7 @@ def progress_of(projects: Iterable[Project]) -> dict[int, Progress]:
     projects, today = list(projects), timezone.localdate()
     sums = Tally.objects.filter(project__in=[project.pk for project in projects]).values("project")
     rows = sums.annotate(
-        given=Sum("labels"),
+        given=Sum(F("labels") - F("votes")),
         today=Sum("labels", filter=Q(day=today), default=0),
         week=Sum("labels", filter=Q(day__gt=today - timedelta(days=7)), default=0),
         last=Max("day", filter=Q(labels__gt=0)),

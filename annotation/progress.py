@@ -21,8 +21,12 @@ def tally(project_id: int, labeler, day: date | None = None, **counts: float) ->
 def progress(project: Project, labeler) -> dict[str, Any]:
     """Labels given and wanted on the project; hers today and in all."""
     hers, today = Q(labeler=labeler), Q(day=timezone.localdate())
-    sums = {"done": Sum("labels"), "mine": Sum("labels", filter=hers), "today": Sum("labels", filter=hers & today)}
-    sums |= {"skips": Sum("skips", filter=hers), "seconds": Sum("seconds", filter=hers)}
+    sums = {"mine": Sum("labels", filter=hers), "today": Sum("labels", filter=hers & today)}
+    sums |= {
+        "done": Sum(F("labels") - F("votes")),
+        "skips": Sum("skips", filter=hers),
+        "seconds": Sum("seconds", filter=hers),
+    }
     counts = {name: value or 0 for name, value in project.tallies.aggregate(**sums).items()}
     return counts | {"wanted": project.prompt_count * project.labels_wanted}
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
-from django.db.models import F
+from django.utils import timezone
 
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking, fingerprint
 from annotation.progress import tally
@@ -99,14 +99,13 @@ def vote(comparison: Comparison, choice: str, project: Project, ranks: Mapping[i
         RankedCompletion(ranking=ranking, completion=completion, rank=rank, shown=shown)
         for shown, (completion, rank) in enumerate(placed.items(), 1)
     )
-    tally(project.pk, comparison.created_by, labels=1)
+    tally(project.pk, comparison.created_by, labels=1, votes=1)
     Comparison.objects.filter(pk=comparison.pk).update(ranking=ranking, project=project)
     return ranking
 
 
 def prompt_for(comparison: Comparison, project: Project) -> Prompt:
-    """A prompt of its own for this vote: nobody else is asked to rank these answers."""
-    Project.objects.filter(pk=project.pk).update(prompt_count=F("prompt_count") + 1)
+    """A prompt of its own for this vote: nobody else is asked to rank these answers, so no count wants labels of it."""
     return Prompt.objects.create(
         project=project,
         messages=comparison.messages,
@@ -146,8 +145,8 @@ def take_back(comparison: Comparison) -> None:
     if ranking is None:
         return
     prompt = ranking.prompt
-    tally(prompt.project_id, ranking.labeler, labels=-1)
+    day = timezone.localdate(ranking.created)
+    tally(prompt.project_id, ranking.labeler, day=day, labels=-1, votes=-1)
     Comparison.objects.filter(pk=comparison.pk).update(ranking=None)
     ranking.delete()
-    Project.objects.filter(pk=prompt.project_id).update(prompt_count=F("prompt_count") - 1)
     prompt.delete()

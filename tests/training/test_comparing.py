@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from annotation.models import Project, Prompt, Ranking, Tally
+from annotation.progress import progress
 from tests.live import streamed
 from training import comparing
 from training.comparing import NotComparable
@@ -35,8 +36,9 @@ def test_a_vote_is_a_ranking_in_the_project(answered, project, bob):
     assert (ranking.source, ranking.labeler, ranking.prompt.messages) == ("comparison", bob, QUESTION)
     assert (ranking.prompt.labels_given, ranking.prompt.open_slots) == (1, 0)
     assert Generation.objects.get(completion__text="Lima.").model.slug == "small-v1"
-    assert Tally.objects.get(project=project, labeler=bob).labels == 1
-    assert Project.objects.get(pk=project.pk).prompt_count == 1
+    tally = Tally.objects.get(project=project, labeler=bob)
+    assert (tally.labels, tally.votes) == (1, 1)
+    assert progress(project, bob)["done"] == 0  # nobody had asked for it
 
 
 def test_voting_twice_keeps_one_ranking(answered, project):
