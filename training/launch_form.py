@@ -112,7 +112,7 @@ class ChoicesForm(forms.Form):
         super().__init__(data, **kwargs)
         for field in ("project", "recipe"):  # choosing another one changes the rest of the form
             self.fields[field].widget.attrs["data-refill"] = True
-        self.fields["recipe"].help_text = summary(self["recipe"].value())
+        self.fields["recipe"].help_text = summary((self.data if self.is_bound else self.initial).get("recipe"))
         self.fields["project"].queryset = projects = Project.objects.run_by(user).distinct()
         self.project = chosen(projects, self["project"].value()) or projects.first()
         self.fields["dataset"].queryset = datasets_for(self.project)
@@ -140,6 +140,12 @@ def summary(name: str | None) -> str:
 
 def preset(name: str, which: str) -> dict[str, Any]:
     return dict(recipe(name).PRESETS.get(which, {}))
+
+
+def preset_of(name: str, settings: dict[str, Any]) -> str:
+    """Which preset these settings are; '' where something was changed."""
+    config = recipe(name).Config
+    return next((which for which in PRESETS if vars(config(**preset(name, which))) == settings), "")
 
 
 def changed(name: str, settings: dict[str, Any]) -> list[dict[str, Any]]:

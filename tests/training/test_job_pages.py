@@ -153,6 +153,13 @@ def test_an_alarm_stands_on_the_page_with_what_to_try(page, make_job):
     assert "loss is NaN" in html and "Lower learning_rate." in html and "at step 7" in html
 
 
+def test_an_alarm_reaches_a_page_that_is_open(page, make_job):
+    alarm = {"kind": "nan", "step": 7, "message": "loss is NaN", "advice": "Lower learning_rate."}
+    job = make_job(status="running", alarms=[alarm])
+    html = text(page(f"/train/{job.pk}/?part=state", HX_Request="true"))
+    assert '<div id="alarms" class="stack" hx-swap-oob="true">' in html and "loss is NaN" in html
+
+
 def test_a_run_whose_trainer_fell_silent_says_so(page, make_job):
     job = make_job(status="running", heartbeat=timezone.now() - timedelta(minutes=5))
     assert "No sign of life" in text(page(f"/train/{job.pk}/"))

@@ -267,6 +267,8 @@ def test_the_check_reads_the_rows_and_shows_what_it_found(client, checked):
     html = text(client.get(f"/train/new/?check={check.pk}"))
     assert check.status == "ready", check.message
     assert "24 of 24" in html and 'hx-trigger="every' not in html
+    assert re.search(r'value="smoke" data-refill( ?)checked', html)
+    assert "Direct preference optimization" in html
     assert '<span class="learned">' in html and "<rect" in html
     assert 'value="launch"' in html
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from annotation.models import Project
 from training import jobs as engine
 from training import preflights
-from training.launch_form import PRESETS, ChoicesForm, SettingsForm, preset
+from training.launch_form import PRESETS, ChoicesForm, SettingsForm, preset, preset_of
 from training.models import Preflight, TrainingJob
 from training.recipes import RECIPES
 from training.report import digest
@@ -77,7 +77,8 @@ def checked(request: HttpRequest, check: Preflight) -> HttpResponse:
     if request.htmx and request.GET.get("part") == "check":
         return render(request, "training/job_new.html#check", context)
     choices = ChoicesForm(request.user, initial=as_choices(check, check.dataset.project_id))
-    return page(request, choices, SettingsForm(check.recipe, initial=check.settings), "", check)
+    which = preset_of(check.recipe, check.settings)
+    return page(request, choices, SettingsForm(check.recipe, initial=check.settings), which, check)
 
 
 def submitted(request: HttpRequest) -> HttpResponse:
