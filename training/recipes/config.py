@@ -33,7 +33,8 @@ class Common:
     max_grad_norm: Annotated[float, "gradients longer than this are scaled down to it"] = 1.0
     seed: Annotated[int, "same seed, same machine, same result"] = 42
     logging_steps: Annotated[int, "steps between two points on the curves"] = 1
-    eval_steps: Annotated[int, "steps between evaluations; 0: before the first and after the last only"] = 0
+    eval_on_start: Annotated[bool, "evaluate before the first step, to see what training changed"] = True
+    eval_steps: Annotated[int, "steps between evaluations; 0: at the start and the end only"] = 0
     save_steps: Annotated[int, "steps between checkpoints a stopped training resumes from; 0: none"] = 50
     sample_every: Annotated[int, "steps between samples from the model; 0: none"] = 0
     samples: Annotated[int, "held-out prompts sampled each time"] = 2

@@ -69,14 +69,21 @@ def tensor_sizes(file: Path) -> list[int]:
     return sizes
 
 
-def flops_per_token(shape: Shape, config: Any, passes_head: bool) -> tuple[float, float]:
-    """(forward, forward and backward) of one token. Only adapted layers are passed backward; full training adds
-    the gradient of every weight."""
-    head = shape.head if passes_head else 0
-    forward = 2.0 * (shape.body + head)
+def flops(
+    shape: Shape, config: Any, passes_head: bool, tokens: float, passes: float, held_out: float, cpu: bool
+) -> float:
+    """Of a whole training: `tokens` training tokens, passed `passes` times, and `held_out` ones evaluated twice.
+
+    A forward pass takes 2 per parameter and token, backward as much again, and for weights that learn once more. Only
+    adapted layers are passed backward; on a CPU the frozen ones below them see each row once (`trunk`)."""
     reached = config.lora_layers / shape.layers if config.lora and 0 < config.lora_layers < shape.layers else 1.0
-    backward = forward if not config.lora else 2.0 * (shape.body * reached + head)
-    return forward, forward + backward * (1 if config.lora else 2)
+    upper = 2.0 * (shape.body * reached + (shape.head / 2 if passes_head else 0))  # half the tokens are completions
+    trunk = 2.0 * shape.body * (1 - reached)
+    forwards = 2 if hasattr(config, "beta") else 1  # the reference sees every row as well
+    seen, evaluated = tokens * passes, 2 * held_out
+    trunk_tokens = tokens * min(1.0, passes) + held_out if cpu else forwards * (seen + evaluated)
+    backward = upper * (1 if config.lora else 2)
+    return (seen + evaluated) * upper * forwards + seen * backward + trunk_tokens * trunk
 
 
 def activation_bytes(shape: Shape, tokens: int, passes_head: bool, half: bool) -> int:
@@ -108,16 +115,16 @@ def speed(device: str, precision: str) -> tuple[float, str]:
 
 
 def matmul_rate() -> float:
-    """Measured here and now: the fp32 rate of a product of the size a small model makes, in flops."""
+    """Measured here and now: the best fp32 rate, in flops, of a product of the size a small model makes."""
     import numpy as np
 
-    left, right = np.ones((1024, 576), np.float32), np.ones((576, 1536), np.float32)
-    left @ right
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < 0.1:
+    left, right, best = np.ones((512, 576), np.float32), np.ones((576, 1536), np.float32), math.inf
+    until = time.perf_counter() + 0.3
+    while time.perf_counter() < until or best == math.inf:
+        began = time.perf_counter()
         left @ right
-        count += 1
-    return count * 2 * left.size * right.shape[1] / (time.perf_counter() - began)
+        best = min(best, time.perf_counter() - began)  # the least disturbed try: the machine may be busy
+    return 2 * left.size * right.shape[1] / best
 
 
 def gpu_name() -> str:
@@ -131,13 +138,11 @@ def gpu_name() -> str:
 def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_out: Any) -> dict[str, Any]:
     """Seconds, bytes and steps of a run, and what they rest on. Good to about a factor of two."""
     shape, passes_head = shape_of(said["base_model"]), module.MAKES == "policy"
-    device = said.get("device", "auto")
-    rate, found = speed(device, config.precision)
-    forward, both = flops_per_token(shape, config, passes_head)
-    passes = both + (forward if hasattr(config, "beta") else 0)  # the reference sees every row as well
+    rate, found = speed(said.get("device", "auto"), config.precision)
+    cpu = found.startswith("cpu")
     steps = steps_of(config, len(train.rows))
     seen = steps * config.per_device_train_batch_size * config.gradient_accumulation_steps / max(1, len(train.rows))
-    seconds = (sum(train.tokens) * seen * passes + 2 * sum(held_out.tokens) * (passes - both + forward)) / rate
+    seconds = flops(shape, config, passes_head, sum(train.tokens), seen, sum(held_out.tokens), cpu) / rate
     batch = max(train.tokens, default=0) * config.per_device_train_batch_size
     half = config.precision == "bf16" or (config.precision == "auto" and (not found.startswith("cpu fp32")))
     memory = weight_bytes(shape, config.lora, half, references(config)) + activation_bytes(
@@ -145,7 +150,7 @@ def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_ou
     )
     return {
         "seconds": round(seconds + START), "memory_bytes": int(memory + LIBRARIES), "steps": steps,
-        "memory_available_bytes": gpu_memory() if not found.startswith("cpu") else machine.available_ram(),
+        "memory_available_bytes": gpu_memory() if not cpu else machine.available_ram(),
         "parameters": shape.parameters, "tokens": int(sum(train.tokens) * seen), "machine": found,
     }  # fmt: skip
 

@@ -93,7 +93,7 @@ class Session:
         trainer.create_model_card = lambda *_, **__: None  # ours is written once, with the model
         self.quicken(trainer)
         resume = newest_checkpoint(self.run)
-        if trainer.eval_dataset is not None and resume is None:
+        if trainer.eval_dataset is not None and resume is None and self.config.eval_on_start:
             trainer.evaluate()
         trainer.train(resume_from_checkpoint=resume)
         stopped = trainer.state.global_step < self.total

@@ -34,8 +34,8 @@ class Config(Common):
 
 
 PRESETS = {
-    "smoke": {"max_steps": 4, "per_device_train_batch_size": 2, "lora_layers": 4, "save_steps": 2},
-    "small": {"num_train_epochs": 2.0, "per_device_train_batch_size": 4, "max_length": 512, "sample_every": 20},
+    "smoke": {"max_steps": 4, "per_device_train_batch_size": 2, "lora_layers": 4, "eval_on_start": False},
+    "small": {"lora_layers": 8, "max_length": 512, "save_steps": 20, "sample_every": 40},
     "full": {},
 }
 

@@ -59,7 +59,9 @@ def test_a_margin_column_asks_for_a_bigger_difference(make_run):
     assert curve(ignored, "loss")[0] == pytest.approx(math.log(2), abs=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{"lora": True}, {"lora": True, "lora_layers": 1}, {"lora": False}])
+@pytest.mark.parametrize(
+    "settings", [{"lora": True}, {"lora": True, "lora_layers": 1, "precision": "auto"}, {"lora": False}]
+)
 def test_dpo_starts_at_ln_2_and_raises_margins(make_run, settings):
     run_dir = make_run("dpo", **QUICK | {"learning_rate": 0.01 if settings["lora"] else 0.001} | settings)
     done = train_here(run_dir)
