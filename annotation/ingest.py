@@ -97,6 +97,11 @@ def wake_lost() -> int:
     return len(lost)
 
 
+def lost(job: Import) -> bool:
+    """Whether it runs without a sign of life, so that another worker has to go on with it."""
+    return job.status == "running" and job.heartbeat < timezone.now() - SILENT
+
+
 def cancel(job: Import) -> bool:
     """Stop an import; what has landed stays. False when it had ended already."""
     unfinished = Import.objects.filter(pk=job.pk, status__in=["queued", "running"])

@@ -20,7 +20,7 @@ from annotation.downloads import download_file
 from annotation.models import Import, Project
 from annotation.problems import problems_key
 from annotation.readers import FORMATS, Source
-from annotation.shapes import SHAPES, items
+from annotation.shapes import OPTIONAL, SHAPES, items
 from annotation.store import store
 
 LOOKED_AT = 100  # rows a preview reads
@@ -108,6 +108,7 @@ def look_into(key: str, said: Any) -> dict[str, Any]:
     return {
         "mapping": mapping,
         "fields": fields_of(mapping, columns),
+        "optional_chosen": any(mapping.get(name) for name in OPTIONAL),
         "columns": columns,
         "size": source.total,
         "unit": source.unit,
@@ -171,7 +172,7 @@ def import_page(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         return redirect("import", project.slug, pk)
     if not job.ended:
         ingest.wake_lost()
-    context = {"place": "label", "project": project, "job": job, **pace(job)}
+    context = {"place": "label", "project": project, "job": job, "lost": ingest.lost(job), **pace(job)}
     template = "annotation/import.html"
     return render(request, template + "#report" if request.htmx else template, context)
 
