@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 from benchmarks.launch_latency import model_folder, run_dir, studio, wait_for_end
 
 RUNS = int(os.environ.get("BENCH_RUNS", 3))
@@ -30,6 +32,7 @@ def main() -> None:
         "studio_s": statistics.median(run["wall"] for run in ours),
         "by_hand_s": statistics.median(run["wall"] for run in hand),
         "overhead": statistics.median(a["wall"] / b["wall"] - 1 for a, b in pairs),
+        "trainer_cpu_share": statistics.median(run["trainer_cpu"] / run["wall"] for run in ours),
         "overhead_of_a_step": statistics.median(a["step"] / b["step"] - 1 for a, b in pairs),
     }
     rounded = {name: round(value, 4) for name, value in figures.items()}
@@ -40,11 +43,19 @@ def through_the_studio(dataset, base, user) -> dict[str, float]:
     """From launch() until the job's model is registered."""
     from training.jobs import launch
 
-    begun = time.time()
+    trainer = psutil.Process().children()[0]
+    begun, cpu = time.time(), cpu_of(trainer)
     job = launch(user, dataset, "dpo", base, SETTINGS, name="overhead")
     wait_for_end(job)
     through_the_studio.last = run_dir(job)
-    return {"wall": job.finished.timestamp() - begun, "step": step_seconds(run_dir(job))}
+    wall, step = job.finished.timestamp() - begun, step_seconds(run_dir(job))
+    return {"wall": wall, "step": step, "trainer_cpu": cpu_of(trainer) - cpu}
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Seconds of processor the trainer itself has used: following and registering, not training."""
+    used = process.cpu_times()
+    return used.user + used.system
 
 
 def by_hand(folder: Path) -> dict[str, float]:
