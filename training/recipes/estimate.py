@@ -111,20 +111,21 @@ def speed(device: str, precision: str) -> tuple[float, str]:
         return rate * 1e12, gpu
     half = precision == "bf16" or (precision == "auto" and machine.cpu_has_bf16())
     gain = (4.0 if "amx_bf16" in machine.cpu_flags() else 2.0) if half and machine.cpu_has_bf16() else 1.0
-    return matmul_rate() * gain * 0.7, f"cpu {'bf16' if half else 'fp32'}, {machine.cores()} cores"
+    return matmul_rate() * gain * 0.45, f"cpu {'bf16' if half else 'fp32'}, {machine.cores()} cores"
 
 
 def matmul_rate() -> float:
-    """Measured here and now: the best fp32 rate, in flops, of a product of the size a small model makes."""
+    """Measured here and now: fp32 flops of all cores, from the best time of products too small to be shared out
+    among threads, so that a busy machine changes it little."""
     import numpy as np
 
-    left, right, best = np.ones((512, 576), np.float32), np.ones((576, 1536), np.float32), math.inf
-    until = time.perf_counter() + 0.3
-    while time.perf_counter() < until or best == math.inf:
+    left, right, best = np.ones((64, 64), np.float32), np.ones((64, 64), np.float32), math.inf
+    until = time.perf_counter() + 0.2
+    while time.perf_counter() < until:
         began = time.perf_counter()
         left @ right
-        best = min(best, time.perf_counter() - began)  # the least disturbed try: the machine may be busy
-    return 2 * left.size * right.shape[1] / best
+        best = min(best, time.perf_counter() - began)
+    return machine.cores() * 2 * 64**3 / best
 
 
 def gpu_name() -> str:
