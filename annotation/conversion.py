@@ -29,15 +29,6 @@ class Pair(NamedTuple):
     margin: float = 0.0
 
 
-def usable(*, all_bad: bool, bad_prompt: bool, unsure: bool, keep_unsure: bool = True, keep_bad: bool = False) -> bool:
-    """Whether a ranking with these flags should teach anything.
-
-    >>> usable(all_bad=False, bad_prompt=False, unsure=True), usable(all_bad=True, bad_prompt=False, unsure=False)
-    (True, False)
-    """
-    return (keep_bad or not (all_bad or bad_prompt)) and (keep_unsure or not unsure)
-
-
 def margin_between(chosen: Ranked, rejected: Ranked, spread: int) -> float:
     """How much better, from 0 to 1: the ratings' difference where both are rated, else the ranks' distance.
 

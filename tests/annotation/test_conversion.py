@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation import conversion, histogram, pairs, prepare, readers, report, textfiles
-from annotation.conversion import Pair, Ranked, contradictions, margin_between, pairs_from_ranking, row, settle, usable
+from annotation.conversion import Pair, Ranked, contradictions, margin_between, pairs_from_ranking, row, settle
 from annotation.report import Report, wilson
 
 ranks = st.lists(st.integers(1, 5), min_size=0, max_size=7)
@@ -36,14 +36,6 @@ def test_best_against_worst_has_the_whole_margin_and_ratings_go_before_ranks():
     assert margin_between(best, worst, 2) == 1.0 and margin_between(best, middle, 2) == 0.5
     assert margin_between(Ranked("a", 1, 7), Ranked("b", 4, 1), 3) == 1.0
     assert margin_between(Ranked("a", 1, 3), Ranked("b", 2, 5), 1) == 0.0  # ranked and rated differently
-
-
-def test_flagged_rankings_teach_nothing_unless_asked_for():
-    plain = {"all_bad": False, "bad_prompt": False, "unsure": False}
-    assert usable(**plain) and usable(**plain | {"unsure": True})
-    assert not usable(**plain | {"all_bad": True}) and not usable(**plain | {"bad_prompt": True})
-    assert not usable(**plain | {"unsure": True}, keep_unsure=False)
-    assert usable(**plain | {"all_bad": True}, keep_bad=True)
 
 
 def test_a_draw_between_labelers_leaves_no_pair_under_majority():
