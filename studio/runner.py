@@ -14,13 +14,20 @@ from django.utils.crypto import get_random_string
 STUDIO = [sys.executable, "-m", "studio"]
 
 
-def celery_worker(name: str, queue: str, concurrency: int) -> None:
-    """Become a Celery worker of one queue. Threads: its work waits for files, databases and child processes."""
+def celery_command(name: str, queue: str, concurrency: int) -> list[str]:
+    """A Celery worker of one queue. Threads: its work waits for files, databases and child processes."""
     arguments = ["-A", "studio", "worker", "-n", f"{name}-{os.getpid()}@%h", "-Q", queue, "--loglevel", "INFO"]
     arguments += ["--pool", "threads", "--concurrency", str(concurrency)]
-    arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [
+        sys.executable, "-m", "celery", *arguments, "--without-gossip", "--without-mingle", "--without-heartbeat",
+    ]  # fmt: skip
+
+
+def celery_worker(name: str, queue: str, concurrency: int) -> None:
+    """Become that worker."""
     os.chdir(settings.BASE_DIR)
-    os.execv(sys.executable, [sys.executable, "-m", "celery", *arguments])
+    command = celery_command(name, queue, concurrency)
+    os.execv(command[0], command)
 
 
 def free_port(wanted: int) -> int:
