@@ -341,7 +341,7 @@ def test_hostile_text_is_text(visit, make_prompt):
 def test_arabic_runs_from_right_to_left_and_math_and_code_are_drawn(visit, make_prompt):
     make_prompt("كيف حالك؟", ["أنا بخير، شكراً لك.", "Inline $x^2$ here", "```python\nprint(1)\n```"])
     page = visit()
-    asks_dir = page.locator(".ask .prose").evaluate("element => getComputedStyle(element).direction")
+    asks_dir = page.locator(".ask .prose p").evaluate("element => getComputedStyle(element).direction")
     assert asks_dir == "rtl"
     expect(page.locator(".answer .katex")).to_have_count(1)
     expect(page.locator(".answer pre.code")).to_have_count(1)
