@@ -67,8 +67,13 @@ def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
     return mapping
 
 
+@transaction.atomic
 def queue_import(project: Project, key: str, name: str, mapping: dict, strict: bool, user: Any) -> Import:
-    """Note an uploaded file for import and wake a worker."""
+    """Note an uploaded file for import and wake a worker. Asked again for the same, it is the same import."""
+    Project.objects.select_for_update().get(pk=project.pk)
+    same = project.imports.filter(file=key, strict=strict).exclude(status__in=["failed", "cancelled"])
+    if twin := next((job for job in same if job.mapping == mapping), None):
+        return twin
     fields = {"name": name[:255], "file": key, "mapping": mapping, "strict": strict, "created_by": user}
     job = Import.objects.create(project=project, total=store().fetch(key).stat().st_size, **fields)
     wake.on_commit(TASK, job.pk)
