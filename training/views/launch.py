@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,10 +24,10 @@ def job_new(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied("Launching a training needs the role of manager on a project.")
     if request.method == "POST":
         return refilled(request) if request.POST.get("action") == "fill" else submitted(request)
-    if request.GET.get("check", "").isdigit():
+    if request.GET.get("check", "").isdecimal():
         return checked(request, get_object_or_404(Preflight, pk=request.GET["check"], created_by=request.user))
     said, settings = request.GET.dict(), None
-    if said.get("from", "").isdigit():
+    if said.get("from", "").isdecimal():
         run = get_object_or_404(TrainingJob.objects.visible_to(request.user), pk=said["from"])
         said, settings = as_choices(run, run.project_id) | said, run.settings
     return blank(request, said, settings)
@@ -57,6 +58,7 @@ def as_choices(row: TrainingJob | Preflight, project: int) -> dict[str, Any]:
 def page(request, choices, settings, which: str, check: Preflight | None = None, status: int = 200) -> HttpResponse:
     context = {
         "place": "train",
+        "project": choices.project,
         "choices": choices,
         "settings": settings,
         "presets": PRESETS,
@@ -98,7 +100,7 @@ def submitted(request: HttpRequest) -> HttpResponse:
 def passed(request: HttpRequest, wanted: dict[str, Any]) -> Preflight | None:
     """The finished check of exactly these choices; anything changed since is checked again."""
     pk = request.POST.get("check", "")
-    check = Preflight.objects.filter(pk=pk, created_by=request.user, status="ready").first() if pk.isdigit() else None
+    check = Preflight.objects.filter(pk=pk, created_by=request.user, status="ready").first() if pk.isdecimal() else None
     same = check and all(getattr(check, key) == value for key, value in wanted.items() if key != "name")
     if not same:
         messages.info(request, "What you chose differs from what was checked, so it is checked again.")
@@ -118,11 +120,22 @@ def launch(request: HttpRequest, check: Preflight) -> HttpResponse:
         messages.error(request, "Read the warnings and tick the box to launch all the same.")
         return back
     try:
-        job = engine.launch(
-            request.user, check.dataset, check.recipe, check.base_model, check.settings, check.name, device=check.device
-        )
+        return redirect(launch_once(request, check))
     except ValueError as error:
         messages.error(request, str(error))
         return back
+
+
+@transaction.atomic
+def launch_once(request: HttpRequest, check: Preflight) -> TrainingJob:
+    """A check launches one training, however often its form is sent."""
+    row = Preflight.objects.select_for_update(of=("self",)).get(pk=check.pk)
+    if job := TrainingJob.objects.filter(pk=row.report.get("launched"), created_by=request.user).first():
+        messages.info(request, "This was launched already. To run it once more, choose “Train again…”.")
+        return job
+    chosen = (check.dataset, check.recipe, check.base_model, check.settings, check.name)
+    job = engine.launch(request.user, *chosen, device=check.device)
     TrainingJob.objects.filter(pk=job.pk).update(preflight=check.report)
-    return redirect(job)
+    row.report["launched"] = job.pk
+    row.save(update_fields=["report"])
+    return job
