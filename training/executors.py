@@ -34,7 +34,7 @@ def parse(executor: str) -> tuple[str, int | None]:
     name, _, number = executor.partition(":")
     if name not in EXECUTORS:
         raise ValueError(f"There is no executor {name!r}; choose one of {', '.join(EXECUTORS)}.")
-    if number and not (number.isdigit() and 1 <= int(number) <= 1024):
+    if number and not (number.isdecimal() and 1 <= int(number) <= 1024):
         raise ValueError(f"executor {executor!r}: write a number of processes behind the colon, as in accelerate:2.")
     return name, int(number) if number else None
 

@@ -120,7 +120,7 @@ class ChoicesForm(forms.Form):
 
 
 def chosen(queryset, pk: Any):
-    return queryset.filter(pk=pk).first() if str(pk or "").isdigit() else None
+    return queryset.filter(pk=pk).first() if str(pk or "").isdecimal() else None
 
 
 def datasets_for(project: Project | None):

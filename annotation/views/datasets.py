@@ -172,13 +172,13 @@ def shown(request: HttpRequest, found: Dataset) -> dict[str, Any]:
 
 
 def ids(labelers: dict[str, int]) -> list[int]:
-    return [int(key) for key in labelers if key.isdigit()]
+    return [int(key) for key in labelers if key.isdecimal()]
 
 
 def rows_at(found: Dataset, split: str, at: str) -> tuple[list[dict], int | None]:
     """A page of rows from a byte of the file on, and where the next page begins."""
     with store().fetch(f"{found.folder}/{split}.jsonl").open("rb") as file:
-        start = int(at) if at.isdigit() and len(at) < 16 else 0
+        start = int(at) if at.isdecimal() and len(at) < 16 else 0
         if start:
             file.seek(start - 1)
             file.readline()

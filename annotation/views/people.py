@@ -119,7 +119,7 @@ def member_of(request: HttpRequest, project: Project) -> Membership:
     """The member named in the form; the project's row is locked, so two managers cannot leave at once."""
     Project.objects.select_for_update().get(pk=project.pk)
     pk = request.POST.get("member", "")
-    return get_object_or_404(project.memberships.select_related("user"), pk=pk if pk.isdigit() else None)
+    return get_object_or_404(project.memberships.select_related("user"), pk=pk if pk.isdecimal() else None)
 
 
 def is_last_manager(member: Membership) -> bool:

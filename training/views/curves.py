@@ -31,7 +31,7 @@ def job_metrics(request: HttpRequest, pk: int) -> JsonResponse:
     """Curves so far, or with ?since=LINE what came after that line."""
     run = get_object_or_404(visible(request.user), pk=pk)
     line = request.GET.get("since", "")
-    found = metrics.since(run, int(line)) if line.isdigit() else metrics.snapshot(run)
+    found = metrics.since(run, int(line)) if line.isdecimal() else metrics.snapshot(run)
     return JsonResponse(found.as_json() | {"ended": run.ended, "step": run.step, "total": run.total})
 
 
@@ -57,7 +57,9 @@ def metric_lines(run: TrainingJob) -> Iterator[bytes]:
 
 def job_overlay(request: HttpRequest) -> HttpResponse:
     """Several runs on one chart, and the settings in which they differ."""
-    picked = [int(pk) for value in request.GET.getlist("run") for pk in value.split(",") if pk.isdigit()]
+    picked = [
+        int(pk) for value in request.GET.getlist("run") for pk in value.split(",") if pk.isdecimal() and len(pk) < 19
+    ]
     runs = list(visible(request.user).filter(pk__in=picked).order_by("pk")[:OVERLAY])
     for run in runs:
         run.headline = curves.headline(run.latest)

@@ -35,7 +35,7 @@ FAILURES = {
 def jobs(request: HttpRequest) -> HttpResponse:
     found = matching(visible(request.user).order_by("-pk"), request.GET)
     before = request.GET.get("before", "")
-    runs = list(found.filter(pk__lt=int(before))[: PAGE + 1] if before.isdigit() else found[: PAGE + 1])
+    runs = list(found.filter(pk__lt=int(before))[: PAGE + 1] if before.isdecimal() else found[: PAGE + 1])
     for run in runs:
         run.headline = curves.headline(run.latest)
         run.place = engine.queue_place(run) if run.status == "queued" else None
@@ -56,7 +56,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 def matching(found: QuerySet, wanted) -> QuerySet:
     """Filter by the few fields the page offers; anything else in the address is ignored."""
-    if (text := wanted.get("q", "").strip()) and "\x00" not in text:
+    if (text := wanted.get("q", "")[:200].strip()) and "\x00" not in text:
         found = found.filter(
             Q(name__icontains=text) | Q(dataset__name__icontains=text) | Q(base_model__name__icontains=text)
         )

@@ -25,12 +25,12 @@ def visible(user):
 
 def models(request: HttpRequest) -> HttpResponse:
     found = visible(request.user).order_by("-pk")
-    if (text := request.GET.get("q", "").strip()) and "\x00" not in text:
+    if (text := request.GET.get("q", "")[:200].strip()) and "\x00" not in text:
         found = found.filter(Q(name__icontains=text) | Q(source__icontains=text) | Q(notes__icontains=text))
     if request.GET.get("makes") in MAKES:
         found = found.filter(makes=request.GET["makes"])
     before = request.GET.get("before", "")
-    page = list(found.filter(pk__lt=int(before))[: PAGE + 1] if before.isdigit() else found[: PAGE + 1])
+    page = list(found.filter(pk__lt=int(before))[: PAGE + 1] if before.isdecimal() else found[: PAGE + 1])
     context = {
         "place": "models",
         "families": families(page[:PAGE]),
