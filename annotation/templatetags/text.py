@@ -111,7 +111,7 @@ def duration(seconds: float | None) -> str:
     >>> duration(None), duration(4.2), duration(75), duration(3700), duration(200000)
     ('–', '4 s', '1 min 15 s', '1 h 1 min', '2 d 7 h')
     """
-    if seconds is None:
+    if seconds in (None, ""):  # a missing key of a dictionary is "" in a template
         return "–"
     left = int(round(seconds))
     for size, unit, smaller, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
@@ -127,7 +127,7 @@ def size(count: float | None) -> str:
     >>> size(None), size(900), size(98_000_000), size(2_147_483_648)
     ('–', '900 B', '98 MB', '2.1 GB')
     """
-    if count is None:
+    if count in (None, ""):
         return "–"
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
