@@ -75,6 +75,7 @@ def options_from(chosen: argparse.Namespace):
         device=device,
         dtype=dtype,
         score_dtype="float32" if on_cpu and chosen.dtype == "auto" else dtype,
+        as_stored=on_cpu and chosen.dtype == "auto",
         memory=memory_of(chosen.memory, device),
         rows=chosen.rows or (16 if on_cpu else 64),
         queue=chosen.queue,

@@ -30,8 +30,12 @@ class Options:
     queue: int = 64  # requests that may wait for one model
     max_tokens: int = 1024  # where a request does not say
 
-    def dtype_of(self, task: str | None) -> str:
-        return self.score_dtype if task == "score" else self.dtype
+    as_stored: bool = False  # serve float32 weights in float32: a short training moves them less than bfloat16 tells
+
+    def dtype_of(self, folder: Path) -> str:
+        if task_of(folder) == "score":
+            return self.score_dtype
+        return "float32" if self.as_stored and config_of(folder).get("dtype") == "float32" else self.dtype
 
 
 def find(name: str, options: Options) -> Path:
@@ -85,16 +89,22 @@ def models_under(root: Path, options: Options, depth: int = DEEPEST) -> Iterator
 
 def task_of(folder: Path) -> str | None:
     """What a folder's model can do: chat, score, or nothing that is served here."""
-    try:
-        architecture = (json.loads((folder / "config.json").read_text()).get("architectures") or [""])[0]
-    except (OSError, ValueError, AttributeError):
-        return None
+    architecture = str((config_of(folder).get("architectures") or [""])[0])
     return next((task for ending, task in TASKS.items() if architecture.endswith(ending)), None)
+
+
+def config_of(folder: Path) -> dict:
+    """What config.json says; nothing where it is not one."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def weights(folder: Path, options: Options) -> int:
     """Bytes the weights take once loaded, from the headers of the safetensors files."""
-    width = 4 if options.dtype_of(task_of(folder)) == "float32" else 2
+    width = 4 if options.dtype_of(folder) == "float32" else 2
     return sum(elements(file) for file in folder.glob("*.safetensors")) * width
 
 

@@ -56,7 +56,7 @@ def load(name: str, folder: Path, options: Options) -> Model:
     kind = AutoModelForCausalLM if task == "chat" else AutoModelForSequenceClassification
     safe = {"trust_remote_code": False, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-    network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype_of(task)), use_safetensors=True, **safe)
+    network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype_of(folder)), use_safetensors=True, **safe)
     network = network.to(options.device).eval()
     if task == "chat" and getattr(network, "_is_stateful", False):
         message = f"{name} keeps recurrent state, which is not batched here; serve it with vLLM and register its URL"

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from training.server.engine import Engine, Lane
+from training.server.fetching import bring
 from training.server.folders import Options, find, stamp_of, weights
 from training.server.loading import load
 from training.server.protocol import ApiError
@@ -55,6 +56,7 @@ class Shelf:
     @asynccontextmanager
     async def borrow(self, name: str) -> AsyncIterator[Lane]:
         """The lane of a model, loaded if need be. Raises ApiError: unknown, too large, or too many wait already."""
+        await asyncio.to_thread(bring, name, self.options.models)
         entry = self.entry(name)
         if entry.waiting() >= self.options.queue:
             message = f"{self.options.queue} requests already wait for {name}; try again in a moment"
