@@ -245,6 +245,13 @@ class CompletionRun(models.Model):
     def ended(self) -> bool:
         return self.status in ("succeeded", "failed", "cancelled")
 
+    @property
+    def eta(self) -> float | None:
+        """Seconds left, by the pace so far."""
+        if not self.done or not self.started:
+            return None
+        return (timezone.now() - self.started).total_seconds() / self.done * (self.total - self.done)
+
 
 class Generation(models.Model):
     """Which model wrote a completion, and how it was sampled."""
