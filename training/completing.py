@@ -76,6 +76,21 @@ def run_completions(run: CompletionRun) -> None:
 
 async def answer_all(run: CompletionRun) -> int:
     """Answer in groups of AT_ONCE; return how many prompts still have fewer than two different completions."""
+    beating = asyncio.create_task(beat(run))
+    try:
+        return await answer_groups(run)
+    finally:
+        beating.cancel()
+
+
+async def beat(run: CompletionRun) -> None:
+    """Signs of life while a slow model thinks."""
+    while True:
+        await asyncio.sleep(SILENT.total_seconds() / 6)
+        await CompletionRun.objects.filter(pk=run.pk).aupdate(heartbeat=timezone.now())
+
+
+async def answer_groups(run: CompletionRun) -> int:
     after, poor = 0, 0
     while group := await sync_to_async(next_group)(run, after):
         answers = await asyncio.gather(*(ask(run, prompt) for prompt in group))
