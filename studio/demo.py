@@ -18,7 +18,7 @@ from training.models import ModelVersion, TrainingJob
 from training.registry import register_folder
 
 STARTER = "SmolLM2-135M-Instruct"
-SAMPLING = {"n": 4, "temperature": 0.7, "top_p": 0.95, "max_tokens": 96, "seed": 7}
+SAMPLING = {"n": 2, "temperature": 0.7, "top_p": 0.95, "max_tokens": 96, "seed": 7}
 
 
 class Progress:
@@ -108,10 +108,16 @@ def headline(job: TrainingJob) -> str:
     return f"held-out accuracy {final(job, 'accuracy'):.2f}"
 
 
+def unseen_prompts(dataset: Dataset) -> list[list[dict]]:
+    """Chats no training saw: the held-out ones, and the demo's prompts that wait for the visitor."""
+    waiting = dataset.project.prompts.filter(origin="demo", rankings=None).order_by("pk")
+    return held_out_prompts(dataset) + list(waiting.values_list("messages", flat=True))
+
+
 def compared(policy: ModelVersion, base: ModelVersion, scorer: ModelVersion, dataset: Dataset, progress: Progress):
     """Win rate of the trained policy over its base on prompts no training saw; kept with the policy."""
     if "win_rate" not in policy.metrics:
-        prompts = held_out_prompts(dataset)
+        prompts = unseen_prompts(dataset)
         progress.start(f"answer {len(prompts)} held-out prompts with both models")
         share = asyncio.run(play(policy, base, scorer, prompts, progress.at, **SAMPLING))
         policy.metrics["win_rate"] = share.__dict__ | {"base": base.slug, "scorer": scorer.slug, "sampling": SAMPLING}

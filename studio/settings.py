@@ -243,5 +243,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname:.1} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"kombu.connection": {"level": "ERROR"}},  # warns of every filesystem broker that it has no host
+    "loggers": {
+        "kombu.connection": {"level": "ERROR"},  # warns of every filesystem broker that it has no host
+        "httpx": {"level": "WARNING"},
+    },
 }

@@ -1,19 +1,14 @@
 """Let two policies answer the same prompts and a reward model say which answer it prefers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from training import serving
 from training.evaluation import Share, win_rate
 from training.models import ModelVersion
 
-AT_ONCE = 16  # conversations in flight: the model server batches what waits
-
-
-async def scored(policy: ModelVersion, scorer: ModelVersion, messages: list[dict], **sampling) -> list[float]:
-    """The scorer's reward of each of the policy's answers to one prompt."""
-    answers = await serving.chat(policy, messages, **sampling)
-    return await serving.score(scorer, [[*messages, {"role": "assistant", "content": a["text"]}] for a in answers])
+AT_ONCE = 16  # requests in flight: the model server batches those of one model, so models take turns
 
 
 async def play(
@@ -24,15 +19,36 @@ async def play(
     progress: Callable[[int, int], None],
     **sampling,
 ) -> Share:
-    """Our win rate over theirs on `prompts` (chats), `n` answers each, by the scorer's rewards."""
-    room, done = asyncio.Semaphore(AT_ONCE), 0
+    """Our win rate over theirs on `prompts` (chats), `n` answers each, by the scorer's rewards.
 
-    async def one(messages: list[dict]) -> list[tuple[float, float]]:
+    `progress` hears how many of 4 · len(prompts) requests are done. Raises ServingError.
+    """
+    done = 0
+
+    async def counted(request: Awaitable) -> Any:
         nonlocal done
-        async with room:
-            pairs = [await scored(policy, scorer, messages, **sampling) for policy in (ours, theirs)]
+        result = await request
         done += 1
-        progress(done, len(prompts))
-        return list(zip(*pairs, strict=True))
+        progress(done, 4 * len(prompts))
+        return result
 
-    return win_rate(await asyncio.gather(*(one(messages) for messages in prompts)))
+    rewards = []
+    for policy in (ours, theirs):
+        answers = await at_once(counted(serving.chat(policy, messages, **sampling)) for messages in prompts)
+        chats = [
+            [[*messages, {"role": "assistant", "content": answer["text"]}] for answer in given]
+            for messages, given in zip(prompts, answers, strict=True)
+        ]
+        rewards.append(await at_once(counted(serving.score(scorer, chat)) for chat in chats))
+    return win_rate([list(zip(*pair, strict=True)) for pair in zip(*rewards, strict=True)])
+
+
+async def at_once(requests: Iterable[Awaitable]) -> list:
+    """Their results in order, AT_ONCE of them under way."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(request: Awaitable) -> Any:
+        async with room:
+            return await request
+
+    return await asyncio.gather(*(one(request) for request in requests))
