@@ -10,7 +10,7 @@ RANK = {"labeler": 1, "reviewer": 2, "manager": 3}
 
 def project_or_404(user, slug: str, role: str = "labeler") -> Project:
     """The project when `user` holds at least `role` on it; `project.role` is what she holds."""
-    project = get_object_or_404(Project.objects.visible_to(user), slug=slug)
+    project = get_object_or_404(Project.objects.visible_to(user), slug=slug.replace("\0", ""))
     project.role = project.role_of(user)
     if RANK[project.role] < RANK[role]:
         raise PermissionDenied(f"This needs the role of {role} on {project}; yours is {project.role}.")

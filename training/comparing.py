@@ -53,7 +53,7 @@ def follow_up(comparison: Comparison, column: int, text: str) -> Comparison:
     messages = [
         *comparison.messages,
         {"role": "assistant", "content": answer.text},
-        {"role": "user", "content": text.strip()},
+        {"role": "user", "content": text.replace("\0", "").strip()},
     ]
     models = [a.model for a in comparison.answers.select_related("model")]
     fields = {"blind": comparison.blind, "project": comparison.project, "scorer": comparison.scorer}

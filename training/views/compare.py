@@ -76,7 +76,8 @@ def first_values(request: HttpRequest) -> dict:
     """What the form starts with: models named in the address, a prompt drawn from a project, last time's settings."""
     last = Comparison.objects.filter(created_by=request.user).first()
     values = dict(last.sampling) | {"project": last.project_id, "scorer": last.scorer_id} if last else {}
-    chosen = ModelVersion.objects.filter(slug__in=request.GET.getlist("model")).values_list("pk", flat=True)
+    named = [slug for slug in request.GET.getlist("model") if "\0" not in slug]
+    chosen = ModelVersion.objects.filter(slug__in=named).values_list("pk", flat=True)
     values["models"] = list(chosen) or (last and [a.model_id for a in last.answers.all()]) or []
     if slug := request.GET.get("draw"):
         project = project_or_404(request.user, slug)

@@ -65,7 +65,7 @@ def matching(found: QuerySet, wanted) -> QuerySet:
     if wanted.get("recipe") in RECIPES:
         found = found.filter(recipe=wanted["recipe"])
     if wanted.get("project"):
-        found = found.filter(project__slug=wanted["project"])
+        found = found.filter(project__slug=wanted["project"].replace("\0", ""))
     return found
 
 
