@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from annotation.models import Completion, Draft, Lease, Membership, Project, Prompt, Ranking, Skip
+from annotation.writing import writing
 
 AHEAD = 2  # prompts held at once: the one on the page and the one fetched ahead of it
 
@@ -26,7 +26,7 @@ def reserve(project: Project, labeler, besides: Collection[int] = ()) -> Lease |
     return attempt(project, labeler, besides) if lease is None and expire(spare=labeler) else lease
 
 
-@transaction.atomic
+@writing()
 def attempt(project: Project, labeler, besides: Collection[int]) -> Lease | None:
     seat = take_seat(project, labeler)  # her tabs take turns, so that two tabs hold the same prompt
     held = list(leases_of(project, labeler).select_related("prompt__criterion"))
@@ -107,7 +107,7 @@ def renew(project: Project, labeler) -> int:
 
 def release(prompt: Prompt, labeler) -> bool:
     """Give the slot back; False when she holds no lease on the prompt."""
-    with transaction.atomic():
+    with writing():
         if not Lease.objects.filter(prompt=prompt, labeler=labeler).delete()[0]:
             return False
         Prompt.objects.filter(pk=prompt.pk).update(open_slots=F("open_slots") + 1)
@@ -119,7 +119,7 @@ def expire(spare=None) -> int:
     late = Lease.objects.filter(expires__lt=timezone.now()).exclude(labeler=spare)
     if not late.exists():
         return 0
-    with transaction.atomic():
+    with writing():
         rows = late.select_for_update(skip_locked=True, of=("self",)).order_by("expires")
         gone = dict(rows.values_list("pk", "prompt_id")[:100])
         Lease.objects.filter(pk__in=gone).delete()

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, Q
 
 from annotation import leases
 from annotation.models import Completion, Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
 from annotation.progress import tally
 from annotation.ranks import FLAGS, Invalid, checked, key_of, letter, sketched
+from annotation.writing import writing
 
 
 class TooLate(Exception):
@@ -62,7 +63,7 @@ def submit_ranking(
     shown = lease.shown if lease else shown_order(prompt, said.get("shown"))
     clean = checked(said, shown, prompt.project.allow_ties)
     try:
-        with transaction.atomic():
+        with writing():
             ranking = record(prompt, labeler, clean, key, shown, source)
     except IntegrityError:  # the same submit came twice at once, and the database let one in
         ranking = None
@@ -113,7 +114,7 @@ def skip(prompt: Prompt, labeler, reason: str, comment: str = "") -> Skip:
     """Pass on a prompt and give its slot back; she is not shown it again, and can undo."""
     if reason not in dict(Skip.REASONS):
         raise Invalid({"reason": "Choose why you skip: " + ", ".join(dict(Skip.REASONS)) + "."})
-    with transaction.atomic():
+    with writing():
         leases.release(prompt, labeler)
         comment = comment.replace("\0", "").strip()
         row, new = Skip.objects.get_or_create(

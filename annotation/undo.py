@@ -4,7 +4,6 @@ from datetime import timedelta
 from heapq import nlargest
 from itertools import chain
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -12,13 +11,14 @@ from annotation import leases
 from annotation.models import Draft, Lease, Project, Prompt, Ranking, Skip
 from annotation.progress import tally
 from annotation.ranks import FLAGS, sketched
+from annotation.writing import writing
 
 UNDOS = 10  # decisions that can be open again at once
 
 
 def undo(project: Project, labeler) -> Ranking | Skip | None:
     """Open her latest decision again, with its content as a draft and its slot kept. Returns what it was, if any."""
-    with transaction.atomic():
+    with writing():
         leases.take_seat(project, labeler)
         if leases.leases_of(project, labeler).count() >= UNDOS + leases.AHEAD:
             return None
