@@ -1,0 +1,58 @@
+"""Everything one project can hold, for tests that walk every page."""
+
+import pytest
+
+from annotation.models import (
+    Criterion,
+    Dataset,
+    Import,
+    RankedCompletion,
+    Ranking,
+    Skip,
+)
+from studio.models import ApiToken
+from training.models import Answer, Comparison, CompletionRun, Metric, ModelVersion, Preflight, Sample, TrainingJob
+
+
+@pytest.fixture
+def world(project, make_prompt, alice, bob):
+    """One of everything in alice's project, in states whose pages show the most."""
+    prompt, other = make_prompt(wanted=3), make_prompt("And of Chile?")
+    Criterion.objects.create(project=project, name="Honest", description="Says what is so")
+    ranking = Ranking.objects.create(prompt=prompt, labeler=bob, comment="Because.")
+    for rank, completion in enumerate(prompt.completions.all(), 1):
+        RankedCompletion.objects.create(ranking=ranking, completion=completion, rank=rank, shown=rank)
+    Skip.objects.create(prompt=other, labeler=bob, reason="other", comment="No.")
+    dataset = Dataset.objects.create(
+        project=project, slug="frozen", name="Frozen", status="failed", message="Too small"
+    )
+    kept = Dataset.objects.create(project=project, slug="kept", name="Kept", status="ready", rows_train=1)
+    model = ModelVersion.objects.create(name="ours", slug="ours-v1", project=project, created_by=alice, notes="Ours")
+    second = ModelVersion.objects.create(
+        name="theirs", slug="theirs-v1", project=project, status="failed", message="No"
+    )
+    ModelVersion.objects.create(name="base", slug="base-v1")
+    job = TrainingJob.objects.create(
+        name="dpo", project=project, dataset=kept, recipe="dpo", base_model=model, created_by=alice, status="failed",
+        error={"class": "crash", "message": "It broke", "advice": "Mend it"}, log="last words",
+        alarms=[{"kind": "nan", "step": 1, "message": "NaN", "advice": "Lower it"}],
+    )  # fmt: skip
+    messages = [{"role": "user", "content": "Hello?"}]
+    Sample.objects.create(job=job, line=0, step=1, prompt=messages, completion="Hi.")
+    Metric.objects.create(job=job, line=0, step=1, time=1.0, values={"loss": 1.0})
+    comparison = Comparison.objects.create(created_by=alice, project=project, messages=messages, blind=False)
+    for column, which in enumerate((model, second)):
+        Answer.objects.create(comparison=comparison, column=column, model=which, text="Hi.", seconds=1, tokens=1)
+    run = CompletionRun.objects.create(project=project, model=model, status="failed", message="Away", created_by=alice)
+    came = Import.objects.create(
+        project=project, name="a.jsonl", file="a", status="failed", message="Bad", created_by=alice,
+        problems=[{"row": 1, "reason": "not JSON"}], bad=1,
+    )  # fmt: skip
+    preflight = Preflight.objects.create(
+        dataset=kept, recipe="dpo", base_model=model, created_by=alice, status="failed", message="Gone"
+    )
+    ApiToken.issue(alice, "notebook")
+    return {
+        "project": project.slug, "prompt": prompt.pk, "dataset": dataset.slug, "model": model.slug, "job": job.pk,
+        "import": came.pk, "comparison": comparison.pk, "run": run.pk, "preflight": preflight.pk,
+    }  # fmt: skip
