@@ -1,9 +1,8 @@
 """Send files of any size with flat memory, never shown in the page's origin, whatever is inside."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from asgiref.sync import sync_to_async
 from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
@@ -16,15 +15,9 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-async def a_piece_at_a_time(pieces: Iterator) -> AsyncIterator:
-    """Django gathers a plain iterator whole before it sends under ASGI; this one stays flat."""
-    while (piece := await sync_to_async(next)(pieces, None)) is not None:
-        yield piece
-
-
 def download(pieces: Iterator, name: str, size: int | None = None) -> StreamingHttpResponse:
     """Send the pieces as a file to keep."""
-    response = StreamingHttpResponse(a_piece_at_a_time(pieces), content_type="application/octet-stream")
+    response = StreamingHttpResponse(pieces, content_type="application/octet-stream")
     response["Content-Disposition"] = content_disposition_header(True, name)
     if size is not None:
         response["Content-Length"] = str(size)

@@ -137,13 +137,14 @@ TEMPLATES = [
 
 DATABASES = {"default": dj_database_url.parse(env("DATABASE_URL") or f"sqlite:///{HOME / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["CONN_MAX_AGE"] = None
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
         "PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=27103364;",
     }
-else:  # a pool, because ASGI runs each request in a thread of its own
+else:  # a pool, shared by the threads of a process
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 2, "max_size": 20, "timeout": 30}}
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server leaves dead connections in the pool
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -29,7 +29,12 @@ def live_studio(transactional_db, settings):
         thread.join(timeout=15)
 
 
-@async_to_sync
-async def streamed(response) -> bytes:
-    """The whole body of a response that streams asynchronously."""
-    return b"".join([piece async for piece in response.streaming_content])
+def streamed(response) -> bytes:
+    """The whole body of a response that streams, whichever way it does."""
+    if response.is_async:
+        return async_to_sync(gathered)(response.streaming_content)
+    return b"".join(response.streaming_content)
+
+
+async def gathered(pieces) -> bytes:
+    return b"".join([piece async for piece in pieces])
