@@ -64,11 +64,21 @@ def numbers(values: Any, field: str, names: Mapping[int, str], top: int) -> tupl
         known = int(key) if str(key).isdecimal() and len(str(key)) < 19 else None
         if known not in names:
             errors[f"{field}_{key}"] = f"Completion {str(key)[:40]} does not belong to this prompt."
-        elif isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(str(value)[:6]) <= top:
+        elif not 1 <= whole(value) <= top:
             errors[f"{field}_{known}"] = f"The {field} of {names[known]} is a whole number from 1 to {top}."
         else:
             good[known] = int(value)
     return good, errors
+
+
+def whole(value: Any) -> int:
+    """The number someone sent; 0 for what is none or absurdly long.
+
+    >>> whole(7), whole("07"), whole("0000019"), whole("9" * 5000), whole(True), whole(1.5), whole(-1)
+    (7, 7, 19, 0, 0, 0, 0)
+    """
+    digits = "" if isinstance(value, bool) else str(value)
+    return int(digits) if digits.isdecimal() and len(digits) <= 18 else 0
 
 
 def ties(ranks: Mapping[int, int], names: Mapping[int, str]) -> dict[str, str]:

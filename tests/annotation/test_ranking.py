@@ -52,7 +52,8 @@ def test_ranks_of_the_wrong_shape_are_refused(ranks):
 def test_a_rating_is_one_to_seven_and_optional():
     said = {"ranks": {7: 1, 8: 2, 9: 3}}
     assert checked(said | {"ratings": {7: "7"}}, [7, 8, 9])["ratings"] == {7: 7}
-    assert "rating_7" in refusal(said | {"ratings": {7: 8}})
+    for wrong in (8, "0000019", "0" * 5000 + "7"):
+        assert "rating_7" in refusal(said | {"ratings": {7: wrong}}), wrong
 
 
 def test_a_tie_needs_a_project_that_allows_it():
