@@ -172,13 +172,16 @@ def explain(error: BaseException) -> dict[str, str]:
     return {"class": kind, "message": message, "advice": ADVICE["diverged" if isinstance(error, Diverged) else kind]}
 
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota on it, a limit on the size of a file
+
+
 def classify(error: BaseException) -> str:
     if isinstance(error, BadConfig):
         return "bad_config"
     if isinstance(error, BadData):
         return "bad_data"
     text = f"{type(error).__name__} {error}".lower()
-    if getattr(error, "errno", None) == errno.ENOSPC or "no space left" in text or "os error 28" in text:
+    if getattr(error, "errno", None) in NO_ROOM or "no space left" in text or "os error 28" in text:
         return "disk_full"
     if isinstance(error, MemoryError) or any(
         sign in text for sign in ("outofmemory", "out of memory", "can't allocate memory", "not enough memory")

@@ -118,7 +118,8 @@ def test_a_dataset_with_nothing_short_enough_says_so(make_run):
 def test_failures_are_told_apart():
     import torch
 
-    assert classify(OSError(errno.ENOSPC, "No space left on device")) == "disk_full"
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        assert classify(OSError(code, os.strerror(code))) == "disk_full"
     assert classify(RuntimeError("I/O error: No space left on device (os error 28)")) == "disk_full"
     assert classify(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")) == "out_of_memory"
     assert classify(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")) == (
