@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Field, File, ModelSchema, NinjaAPI, Router, Schema, UploadedFile
+from ninja import Field, File, ModelSchema, NinjaAPI, Router, Schema, Status, UploadedFile
 from ninja.security import HttpBearer
 
 from annotation import ingest, uploads
@@ -134,7 +134,7 @@ def import_file(request, slug: str, file: File[UploadedFile], strict: bool = Fal
         raise BadFile(reason)
     key = uploads.keep(file)
     mapping = ingest.fit(store().fetch(key), {})
-    return 202, ingest.queue_import(found, key, file.name, mapping, strict, request.user)
+    return Status(202, ingest.queue_import(found, key, file.name, mapping, strict, request.user))
 
 
 @labels.get("/imports/{pk}", response=ImportOut)
@@ -148,7 +148,7 @@ def import_state(request, pk: int):
 def next_to_rank(request, slug: str):
     """The next prompt to rank, reserved for you; 204 when there is none. Send its `key` with the ranking."""
     found = next_prompt(project_or_404(request.user, slug), request.user)
-    return (200, found) if found else (204, None)
+    return Status(200, found) if found else Status(204, None)
 
 
 @labels.post("/prompts/{pk}/ranking", response={201: RankingOut, 200: RankingOut})
@@ -156,13 +156,13 @@ def rank(request, pk: int, said: RankingIn):
     """Store a ranking. Repeat a request with the same Idempotency-Key and nothing is stored twice."""
     prompt = get_object_or_404(Prompt.objects.visible_to(request.user).select_related("project").distinct(), pk=pk)
     done = submit_ranking(prompt, request.user, said.dict(), request.headers.get("Idempotency-Key"), source="api")
-    return (200 if done.again else 201), {"id": done.ranking.pk, "prompt": pk, "again": done.again}
+    return Status(200 if done.again else 201, {"id": done.ranking.pk, "prompt": pk, "again": done.again})
 
 
 @datasets.post("/projects/{slug}/freeze", response={202: DatasetOut})
 def freeze_project(request, slug: str, body: FreezeIn):
     """Freeze the project's rankings; the same labels give the same dataset."""
-    return 202, freeze(project_or_404(request.user, slug, "manager"), body.name, body.options, request.user)
+    return Status(202, freeze(project_or_404(request.user, slug, "manager"), body.name, body.options, request.user))
 
 
 @datasets.get("/datasets", response=list[DatasetOut])
@@ -190,7 +190,7 @@ def create_job(request, body: JobIn):
     frozen = dataset(request, body.dataset)
     project_or_404(request.user, frozen.project.slug, "manager")
     base = get_object_or_404(ModelVersion.objects.visible_to(request.user).usable(), slug=body.model)
-    return 201, launch(request.user, frozen, body.recipe, base, body.settings, name=body.name)
+    return Status(201, launch(request.user, frozen, body.recipe, base, body.settings, name=body.name))
 
 
 @trainings.get("/jobs", response=list[JobOut])
