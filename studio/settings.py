@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import dj_database_url
@@ -48,15 +50,21 @@ except OSError as error:
     raise ImproperlyConfigured(f"STUDIO_HOME={HOME} cannot be made: {error}. Point it at a folder you own.") from error
 
 
+def make_once(file: Path, text: str) -> None:
+    """Of several processes that start at once the first writes the file, and none ever reads half of it."""
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".secret") as whole:  # its owner's alone: mode 600
+        whole.write(text)
+        whole.flush()
+        with suppress(FileExistsError):
+            os.link(whole.name, file)
+
+
 def secret_key() -> str:
     """The key from the environment, else one made once and kept readable by its owner alone."""
     key, file = env("STUDIO_SECRET_KEY"), HOME / "secret_key"
     if not key and not file.exists():
         try:
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-                handle.write(secrets.token_urlsafe(50))
-        except FileExistsError:  # another process of the same start was first
-            pass
+            make_once(file, secrets.token_urlsafe(50))
         except OSError as error:
             raise ImproperlyConfigured(f"No STUDIO_SECRET_KEY, and {file} cannot be written: {error}") from error
     key = key or file.read_text()
