@@ -55,8 +55,13 @@ def parser() -> MarkdownIt:
 
 
 def set_attributes(state: StateCore) -> None:
-    """Every block finds its own direction; a cell's alignment is an attribute, since inline styles are refused."""
+    """Every block finds its own direction; a cell's alignment is an attribute, since inline styles are refused.
+
+    Headings stand one level lower: the page's own title is its only h1.
+    """
     for token in state.tokens:
+        if token.type.startswith("heading"):
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
         if token.nesting == 1 and token.level == 0:
             token.attrSet("dir", "auto")
         if style := token.attrGet("style"):

@@ -123,6 +123,7 @@ def test_the_card_is_markdown_without_its_front_matter_and_never_runs(as_, alice
     card = '---\nbase_model: "secret-yaml"\n---\n# Title\n\n**bold** <script>alert(1)</script> [x](javascript:alert(1))'
     html = text(as_(alice).get(f"/models/{make_model(files={'README.md': card}).slug}/"))
     assert "<strong>bold</strong>" in html and "secret-yaml" not in html
+    assert html.count("<h1") == 1 and ">Title</h2>" in html
     assert "<script>alert" not in html and 'href="javascript' not in html
 
 
