@@ -115,8 +115,10 @@ def test_choose_check_launch_and_watch_it_end(visit, ready):
     expect(page.get_by_text("step 60 of 100")).to_be_visible()
     expect(numbers).to_have_count(60)
 
-    TrainingJob.objects.filter(pk=job.pk).update(status="succeeded", finished=timezone.now())
+    made = ModelVersion.objects.create(name="Manners", slug="manners-v1", base=job.base_model)
+    TrainingJob.objects.filter(pk=job.pk).update(status="succeeded", finished=timezone.now(), model=made)
     expect(page.locator("#state .badge.succeeded")).to_be_visible()
+    expect(page.get_by_role("link", name="Compare with its base")).to_be_visible()
     page.wait_for_timeout(5000)
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -120,6 +120,18 @@ def test_a_fragment_of_an_ended_run_comes_without_its_trigger_so_polling_stops(p
     assert "hx-trigger" not in html and "step 60 of 60" in html and "<html" not in html
 
 
+def test_a_page_that_is_open_when_its_run_ends_offers_the_comparison(page, make_job, make_model):
+    job = make_job(status="running")
+    offer = '<div id="actions" class="actions" hx-swap-oob="true">'
+    assert offer not in text(page(f"/train/{job.pk}/?part=state", HX_Request="true"))
+    made = make_model(base=job.base_model)
+    TrainingJob.objects.filter(pk=job.pk).update(status="succeeded", model=made)
+    last = text(page(f"/train/{job.pk}/?part=state", HX_Request="true"))
+    assert "Compare with its base" in last.partition(offer)[2]
+    whole = text(page(f"/train/{job.pk}/"))
+    assert whole.count('id="actions"') == 1 and whole.count("Compare with its base") == 1
+
+
 def test_looking_at_an_ended_run_marks_it_seen_for_its_owner_alone(page, client, make_job, alice, reviewer):
     job = make_job(status="failed")
     client.force_login(reviewer)
