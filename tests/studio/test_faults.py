@@ -210,7 +210,7 @@ def test_a_broker_that_is_away_keeps_a_launch_and_the_page_says_so(
     client, alice, trainable, monkeypatch, django_capture_on_commit_callbacks
 ):
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)  # it would go before what is said here
-    away = Celery("away", broker="redis://127.0.0.1:1/0")  # nobody listens there
+    away = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)  # nobody listens there
     monkeypatch.setattr(wake, "current_app", away)
     dataset, model = trainable
     with django_capture_on_commit_callbacks(execute=True):
