@@ -44,10 +44,15 @@ def blank(request: HttpRequest, said: dict[str, Any], settings: dict[str, Any] |
 def refilled(request: HttpRequest) -> HttpResponse:
     """Another project, recipe or preset was chosen. What was typed stays, unless recipe or preset replace it."""
     said = request.POST.dict()
-    name, which = said.get("recipe"), said.get("preset", "")
-    if name not in RECIPES or said.get("shown") != f"{name} {which}":
+    if said.get("recipe") not in RECIPES or not fits(said):
         return blank(request, said)
-    return page(request, ChoicesForm(request.user, initial=said), SettingsForm(name, request.POST), which)
+    settings = SettingsForm(said["recipe"], request.POST)
+    return page(request, ChoicesForm(request.user, initial=said), settings, said.get("preset", ""))
+
+
+def fits(said: dict[str, Any]) -> bool:
+    """Whether the settings were shown for the recipe and preset chosen now; without a script they may not have been."""
+    return said.get("shown") == f"{said.get('recipe')} {said.get('preset', '')}"
 
 
 def as_choices(row: TrainingJob | Preflight, project: int) -> dict[str, Any]:
@@ -84,6 +89,9 @@ def checked(request: HttpRequest, check: Preflight) -> HttpResponse:
 
 
 def submitted(request: HttpRequest) -> HttpResponse:
+    if request.POST.get("shown") and request.POST.get("recipe") in RECIPES and not fits(request.POST):
+        messages.info(request, "You chose another recipe or preset: its settings are filled in. Look, then check.")
+        return refilled(request)
     choices = ChoicesForm(request.user, request.POST)
     name = request.POST.get("recipe") if request.POST.get("recipe") in RECIPES else "dpo"
     settings = SettingsForm(name, request.POST)
