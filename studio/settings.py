@@ -152,8 +152,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
         "PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=27103364;",
     }
-else:  # a pool, shared by the threads of a process
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 2, "max_size": 20, "timeout": 30}}
+else:  # a pool, shared by the threads of a process; it finds out soon that the database is away, and that it is back
+    pool = {"min_size": 2, "max_size": 20, "timeout": 5, "reconnect_timeout": 5}
+    DATABASES["default"]["OPTIONS"] = {"pool": pool}
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server leaves dead connections in the pool
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
