@@ -251,3 +251,6 @@ def test_no_page_is_wider_than_its_window(visit, ready, make_job, make_model, wi
         page.wait_for_load_state("networkidle")
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{path} is {wide} px too wide at {width}"
+    hidden = page.locator(".rail").evaluate("rail => rail.scrollWidth - rail.clientWidth")
+    assert hidden <= 0, f"the rail hides {hidden} px at {width}"
+    expect(page.get_by_role("link", name="alice: your account")).to_be_in_viewport()

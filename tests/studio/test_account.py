@@ -133,3 +133,12 @@ def test_the_admin_shows_accounts_and_tokens_but_no_secret_can_be_made_there(cli
 def test_the_admin_is_closed_to_everybody_else(client, alice):
     client.force_login(alice)
     assert client.get("/admin/").status_code == 302
+
+
+def test_only_an_admin_finds_the_way_to_the_admin_on_the_account_page(client, alice):
+    client.force_login(alice)
+    assert reverse("admin:index") not in client.get(ACCOUNT).content.decode()
+    alice.is_superuser = alice.is_staff = True
+    alice.save()
+    page = client.get(ACCOUNT).content.decode()
+    assert reverse("admin:index") in page.partition('id="main"')[2]
