@@ -13,7 +13,6 @@ VERBS = {
 DJANGO = {"migrate": "Bring the database to this version.", "createsuperuser": "Make an admin."}
 
 
-
 def overview() -> str:
     """One line a verb, taken from the verb itself."""
     lines = ["studio VERB [--json] …"]

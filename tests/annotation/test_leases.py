@@ -156,7 +156,7 @@ class Labeler(threading.Thread):
             connection.close()
 
     def label(self, late=False):
-        """Late, or when her other tab left, others may have been faster: then a draft is kept, never a label too many."""
+        """When she is late others may have been faster: then a draft is kept, never a label too many."""
         lease = reserve(self.project, self.user)
         if self.random.random() < 0.5 and lease:
             reserve(self.project, self.user, besides=[lease.prompt_id])
