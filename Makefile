@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 SHELL := bash
 
+ALL := .[train,s3,dev]
+
 # Install with pip, a line every ten packages; what it said in full is kept, and shown when it fails.
 define install
 $(PY) -m pip install --disable-pip-version-check -c constraints.txt $(1) 2>&1 | tee $(VENV)/pip.log \
@@ -53,7 +55,7 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(PY)
 
 $(VENV)/.dev: $(VENV)/.train
 	@echo "· packages for the tests"
-	@$(call install,-e '.[train,s3,dev]')
+	@$(call install,-e '$(ALL)')
 	@touch $@
 
 node_modules/.package-lock.json: package.json package-lock.json | $(VENV)/.train
