@@ -247,3 +247,14 @@ def test_only_an_admin_lets_a_key_be_sent_to_an_address(as_, alice, admin, proje
     assert ModelVersion.objects.get().endpoint_key_env == ""
     as_(admin).post("/models/new/?from=endpoint", form)
     assert ModelVersion.objects.first().endpoint_key_env == "OPENAI_API_KEY"
+
+
+def test_a_win_rate_stands_with_its_interval_and_its_judge(as_, alice, make_model):
+    base, judge, model = (make_model(name=name, slug=f"{name}-v1") for name in ("base", "judge", "ours"))
+    model.metrics = {
+        "loss": 0.5,
+        "win_rate": {"value": 0.57, "low": 0.46, "high": 0.69, "count": 27, "base": base.slug, "scorer": judge.slug},
+    }
+    model.save()
+    page = text(as_(alice).get(model.get_absolute_url()))
+    assert "57 %" in page and "between 46 % and 69 %" in page and judge.slug in page

@@ -99,7 +99,9 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         "checksums": bool(request.GET.get("checksums")),
         "card": card(model, files),
         "may_download": may_download(request.user, model),
-        "metrics": sorted((name, value) for name, value in model.metrics.items() if name not in curves.MACHINE)
+        "metrics": sorted(
+            (name, value) for name, value in model.metrics.items() if is_number(value) and name not in curves.MACHINE
+        )
         if model.status == "ready"
         else [],
         "children": visible(request.user).filter(base=model).order_by("-pk")[:20],
@@ -161,3 +163,7 @@ def model_file(request: HttpRequest, slug: str, path: str) -> HttpResponseBase:
     if file is None:
         raise Http404("This model has no such file.")
     return download(artifacts.chunks(model.folder, file), path.rpartition("/")[2], file.size)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float)
