@@ -26,7 +26,7 @@ class ComparisonForm(forms.Form):
     system = forms.CharField(widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}), required=False)
     prompt = forms.IntegerField(widget=forms.HiddenInput, required=False)
     models = forms.ModelMultipleChoiceField(ModelVersion.objects.none(), widget=forms.CheckboxSelectMultiple)
-    project = forms.ModelChoiceField(Project.objects.none(), required=False, label="This vote goes to")
+    project = forms.ModelChoiceField(Project.objects.none(), required=False, empty_label="decide when you vote")
     scorer = forms.ModelChoiceField(ModelVersion.objects.none(), required=False, empty_label="no scores")
     blind = forms.BooleanField(required=False, initial=True, label="Blind: names after the vote")
     temperature = forms.FloatField(min_value=0, max_value=2, initial=0.7)
