@@ -41,7 +41,7 @@ class Config(Common):
 
 PRESETS = {
     "smoke": {"max_steps": 4, "per_device_train_batch_size": 2, "lora_layers": 4, "eval_on_start": False},
-    "small": {"lora_layers": 8, "learning_rate": 5e-4, "max_length": 512, "save_steps": 20, "sample_every": 40},
+    "small": {"lora_layers": 8, "learning_rate": 2e-4, "max_length": 512, "save_steps": 20, "sample_every": 40},
     "full": {},
 }
 
