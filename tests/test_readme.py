@@ -43,10 +43,10 @@ def test_every_make_target_and_verb_it_names_exists():
     from studio.__main__ import VERBS
 
     text, makefile = README.read_text(encoding="utf-8"), (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake ([a-z-]+)", text):
+    for target in re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
     verbs = {verb for group in VERBS.values() for verb in group}
-    assert set(re.findall(r"(?:`|    )studio ([a-z]+)", text)) <= verbs
+    assert set(re.findall(r"(?:`|^    )studio ([a-z]+)", text, re.M)) <= verbs
 
 
 def test_every_benchmark_it_quotes_exists():
