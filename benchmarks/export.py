@@ -1,4 +1,4 @@
-"""Export a project of ranked prompts as JSON lines: prompts and labels a second, beside row by row through the ORM.
+"""Export a project of ranked prompts as JSON lines: lines and their parts a second, beside row by row through the ORM.
 
 python -m benchmarks export                              # SQLite
 DATABASE_URL=postgres://… python -m benchmarks export
@@ -24,8 +24,8 @@ def main() -> None:
             assert exported(project) == ROWS
         with measured() as naive:
             row_by_row(project)
-        lines, labels = rates(ours, ROWS), 5 * ROWS  # a line: the prompt, two completions, two ranks
-        more = {"labels_per_s": round(labels / ours["s"]), "labels_per_cpu_s": round(labels / ours["cpu_s"])}
+        lines, parts = rates(ours, ROWS), 5 * ROWS  # a line: the prompt, two completions, two ranks
+        more = {"parts_per_s": round(parts / ours["s"]), "parts_per_cpu_s": round(parts / ours["cpu_s"])}
         print(json.dumps({"benchmark": "export", "database": vendor, **lines, **more, "naive": rates(naive, NAIVE)}))
 
 
