@@ -56,6 +56,8 @@ def starter_model(user, progress: Progress) -> ModelVersion:
     command = [sys.executable, "-m", "training.recipes.starter", str(folder)]
     subprocess.run(command, check=True, cwd=settings.BASE_DIR, env=quiet)
     model = register_folder(folder, name=STARTER, makes="policy", user=user)
+    model.source = f"HuggingFaceTB/{STARTER}"
+    model.save(update_fields=["source"])
     progress.end(f"{model} in {folder}")
     return model
 

@@ -52,7 +52,7 @@ def test_every_make_target_and_verb_it_names_exists():
 def test_every_benchmark_it_quotes_exists():
     from benchmarks.__main__ import names
 
-    quoted = re.findall(r"^\| `([a-z_]+)` ", README.read_text(encoding="utf-8"), re.M)
+    quoted = re.findall(r"^\| `([a-z_]+)`", README.read_text(encoding="utf-8"), re.M)
     assert quoted and set(quoted) <= set(names())
 
 
