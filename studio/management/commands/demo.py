@@ -1,4 +1,4 @@
-"""Start the studio and show the whole loop: a model improved by rankings, trained through the real workers."""
+"""Start the studio and show the whole loop: a model trained on rankings by the real workers."""
 
 from studio.commands import Verb
 from studio.runner import run
