@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import IntegrityError
 from django.db.models import F, Q
 
-from annotation import leases
-from annotation.models import Completion, Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
+from annotation import desk, leases
+from annotation.models import Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
 from annotation.progress import tally
 from annotation.ranks import FLAGS, Invalid, checked, key_of, letter, sketched
 from annotation.writing import writing
@@ -27,28 +27,53 @@ class Submitted:
 
 def next_prompt(project: Project, labeler, besides: Collection[int] = ()) -> dict[str, Any] | None:
     """The prompt to rank next as plain data, reserved for `labeler`; None when there is none (see `standstill`)."""
-    lease = leases.reserve(project, labeler, besides)
-    if lease is None:
+    handed = desk.hand_out(project, labeler, besides, leases.AHEAD - 1, leases.deadline()) if besides else None
+    handed = handed or leased(project, labeler, besides)
+    if handed is None:
         return None
-    draft = Draft.objects.filter(prompt_id=lease.prompt_id, labeler=labeler).first()
-    prompt = lease.prompt
     return {
-        "key": str(lease.key),
-        "expires": lease.expires,
+        "key": handed.key,
+        "expires": handed.expires,
         "prompt": {
-            "id": prompt.pk,
-            "messages": prompt.messages,
-            "criterion": prompt.criterion.name if prompt.criterion_id else "",
-            "criterion_description": prompt.criterion.description if prompt.criterion_id else "",
+            "id": handed.prompt,
+            "messages": handed.messages,
+            "criterion": handed.criterion,
+            "criterion_description": handed.criterion_description,
         },
-        "completions": [described(c, n, project.blind) for n, c in enumerate(lease.completions)],
-        "draft": draft.data if draft else None,
+        "completions": [described(text, n, project.blind) for n, text in enumerate(handed.texts)],
+        "draft": handed.draft,
     }
 
 
-def described(completion: Completion, index: int, blind: bool) -> dict[str, Any]:
-    source = {} if blind else {"source": completion.source}
-    return {"id": completion.pk, "letter": letter(index), "text": completion.text} | source
+def leased(project: Project, labeler, besides: Collection[int]) -> desk.HandedOut | None:
+    """What `desk.hand_out` gives, for every case: a prompt she holds already, the first, the last, none."""
+    lease = leases.reserve(project, labeler, besides)
+    if lease is None:
+        return None
+    prompt, criterion = lease.prompt, lease.prompt.criterion
+    draft = Draft.objects.filter(prompt_id=prompt.pk, labeler=labeler).first()
+    about = (criterion.name, criterion.description) if criterion else ("", "")
+    texts = [(completion.pk, completion.text, completion.source) for completion in lease.completions]
+    return desk.HandedOut(
+        prompt.pk, prompt.messages, *about, texts, draft.data if draft else None, str(lease.key), lease.expires
+    )
+
+
+def described(completion: tuple[int, str, str], index: int, blind: bool) -> dict[str, Any]:
+    pk, text, source = completion
+    return {"id": pk, "letter": letter(index), "text": text} | ({} if blind else {"source": source})
+
+
+def submit_held(prompt: int, slug: str, labeler, said: Mapping[str, Any], key: UUID | str | None) -> int | None:
+    """Store what she says of a prompt she holds; the ranking's id, or None: `submit_ranking` then knows why."""
+    held = desk.held(prompt, labeler, slug)
+    if held is None:
+        return None
+    project, allow_ties, shown = held
+    try:
+        return desk.take(project, prompt, labeler, checked(said, shown, allow_ties), shown, key_of(key))
+    except Invalid:
+        return None
 
 
 def submit_ranking(

@@ -154,7 +154,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:  # a pool, shared by the threads of a process; it finds out soon that the database is away, and that it is back
     pool = {"min_size": 2, "max_size": 20, "timeout": 5, "reconnect_timeout": 5}
-    DATABASES["default"]["OPTIONS"] = {"pool": pool}
+    # No just-in-time compiling: it costs half a second on statements that then take half a millisecond.
+    DATABASES["default"]["OPTIONS"] = {"pool": pool, "options": "-c jit=off"}
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server leaves dead connections in the pool
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -202,6 +203,7 @@ STATICFILES_DIRS += [
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
+SESSION_ENGINE = "studio.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.access import project_or_404
 from annotation.models import Project, Prompt, Skip
 from annotation.progress import progress, standstill
-from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_ranking
+from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_held, submit_ranking
 from annotation.ranks import FLAGS, Invalid
 from annotation.templatetags.text import markdown
 from annotation.undo import undo
@@ -32,16 +32,20 @@ def rank(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
     """The card after those `besides`, fetched ahead so that the page turns at once."""
-    project = get_object_or_404(Project.objects.visible_to(request.user), slug=slug)
-    besides = [int(pk) for pk in request.GET.getlist("besides")[:20] if pk.isdecimal()]
+    project = Project.objects.at_desk(request.user, slug)
+    if project is None:
+        raise Http404
+    besides = [pk for text in request.GET.getlist("besides")[:20] if (pk := number(text))]
     context = card(request, project, besides)
     return render(request, f"annotation/rank_{'card' if context['task'] else 'end'}.html", context)
 
 
 @require_POST
 def rank_submit(request: HttpRequest, slug: str) -> HttpResponse:
+    said, pk = said_in(request.POST), number(request.POST.get("prompt", ""))
+    if pk and (ranking := submit_held(pk, slug, request.user, said, request.POST.get("key"))):
+        return answer(request, slug, {"ranking": ranking, "again": False})
     prompt = posted_prompt(request, slug)
-    said = said_in(request.POST)
     try:
         done = submit_ranking(prompt, request.user, said, request.POST.get("key"))
     except Invalid as invalid:
@@ -83,12 +87,13 @@ def rank_draft(request: HttpRequest, slug: str) -> HttpResponse:
 
 def posted_prompt(request: HttpRequest, slug: str) -> Prompt:
     """The prompt the form is about, with its project, if the user is a member of that."""
-    pk = request.POST.get("prompt", "")
     prompts = Prompt.objects.visible_to(request.user).select_related("project")
-    prompt = prompts.filter(pk=int(pk), project__slug=slug).first() if pk.isdecimal() and len(pk) < 19 else None
-    if prompt is None:
-        raise Http404
-    return prompt
+    return get_object_or_404(prompts, pk=number(request.POST.get("prompt", "")), project__slug=slug)
+
+
+def number(text: str) -> int:
+    """The id somebody sent; 0 for what cannot be one."""
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def said_in(post) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation import leases
 from annotation.leases import reserve
 from annotation.models import Lease, Membership, Prompt, Ranking
-from annotation.ranking import TooLate, save_draft, skip, submit_ranking
+from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_held, submit_ranking
 from annotation.undo import undo
 from tests.conftest import person
 
@@ -159,13 +159,16 @@ class Labeler(threading.Thread):
         """When she is late others may have been faster: then a draft is kept, never a label too many."""
         lease = reserve(self.project, self.user)
         if self.random.random() < 0.5 and lease:
-            reserve(self.project, self.user, besides=[lease.prompt_id])
+            next_prompt(self.project, self.user, besides=[lease.prompt_id])
         if lease is None:
             return
         if late:
             let_expire(pk=lease.pk)
             leases.expire()
         for _ in range(self.random.choice([1, 1, 2])):  # a double click
+            said = lease.prompt_id, self.project.slug, self.user, ranks(lease), lease.key
+            if self.random.random() < 0.5 and submit_held(*said):
+                continue
             with suppress(TooLate):
                 submit_ranking(lease.prompt, self.user, ranks(lease), lease.key)
 
