@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from annotation.models import Project
 from annotation.ranks import FLAGS
+from annotation.rows import fetch
 from annotation.writing import writing
 
 
@@ -105,7 +106,7 @@ def hand_out(project: Project, labeler, besides: Collection[int], room: int, exp
     try:
         if connection.vendor == "postgresql":
             leased = asked | {"besides": list(besides), "key": key, "now": now, "expires": expires}
-            found = prepared(HAND_OUT, leased)
+            found = fetch(HAND_OUT, leased)
         else:
             free = FREE.format(besides=f"IN ({', '.join(str(int(pk)) for pk in besides)})")
             found = hand_out_in_steps(free, asked, key, now, expires)
@@ -148,8 +149,7 @@ def hand_out_in_steps(free: str, asked: dict, key: uuid.UUID, now: datetime, exp
 
 def held(prompt: int, labeler, slug: str) -> tuple[int, bool, list[int]] | None:
     """(project, whether ties are allowed, completions in the order shown) of her lease on a prompt of this project."""
-    ask = prepared if connection.vendor == "postgresql" else fetch
-    found = ask(HELD, [prompt, labeler.pk, slug])
+    found = fetch(HELD, [prompt, labeler.pk, slug])
     return found and (found[0], bool(found[1]), json.loads(found[2]))
 
 
@@ -161,7 +161,7 @@ def take(project: int, prompt: int, labeler, clean: Mapping[str, Any], shown: li
     try:
         if connection.vendor == "postgresql":
             said |= dict(zip(("shown", "ranks", "ratings"), map(list, zip(*places, strict=True)), strict=True))
-            found = prepared(TAKE, said | {"key": key, "now": timezone.now()})
+            found = fetch(TAKE, said | {"key": key, "now": timezone.now()})
         else:
             found = take_in_steps(said | {"key": key.hex, "now": stored(timezone.now())}, places)
     except IntegrityError:  # the key was used for something else, or the same submit came twice at once
@@ -187,21 +187,6 @@ def take_in_steps(said: dict[str, Any], places: list[tuple]) -> tuple[int] | Non
         cursor.execute("DELETE FROM annotation_draft WHERE prompt_id = %s AND labeler_id = %s", mine)
         cursor.execute(TALLY.format(once="WHERE TRUE"), said)
     return ranking
-
-
-def fetch(sql: str, parameters: Any) -> tuple | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchone()
-
-
-def prepared(sql: str, parameters: Any) -> tuple | None:
-    """One row of a statement PostgreSQL plans once a connection: planning these takes longer than doing them."""
-    import psycopg
-
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(sql, parameters, prepare=True).fetchone()
 
 
 def stored(moment: datetime) -> Any:

@@ -4,13 +4,13 @@ from html import unescape
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.html import strip_tags
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import project_or_404
+from annotation.access import project_at_desk, project_or_404
 from annotation.models import Project, Prompt, Skip
 from annotation.progress import progress, standstill
 from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_held, submit_ranking
@@ -32,9 +32,7 @@ def rank(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
     """The card after those `besides`, fetched ahead so that the page turns at once."""
-    project = Project.objects.at_desk(request.user, slug)
-    if project is None:
-        raise Http404
+    project = project_at_desk(request.user, slug)
     besides = [pk for text in request.GET.getlist("besides")[:20] if (pk := number(text))]
     context = card(request, project, besides)
     return render(request, f"annotation/rank_{'card' if context['task'] else 'end'}.html", context)
