@@ -26,8 +26,8 @@ def as_text(value: Any, what: str) -> str:
     """A non-empty text of sane length that a database can hold; numbers become text."""
     if type(value) is not str and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
         raise BadRow(f"{what} is {kind_of(value)}; it should be text")
-    text = str(value)
-    if not text.strip():
+    text = value if type(value) is str else str(value)
+    if not text or text.isspace():
         raise BadRow(f"{what} is empty")
     if len(text) > TEXT_LIMIT:
         raise BadRow(f"{what} has {len(text):,} characters; the most is {TEXT_LIMIT:,}")
@@ -92,6 +92,8 @@ def joined(content: Any, what: str) -> Any:
 
 
 def as_prompt(value: Any) -> list[dict]:
+    if type(value) is str and value[:1] not in ("[", "{"):
+        return [{"role": "user", "content": as_text(value, "prompt")}]
     messages = as_messages(value)
     if messages[-1]["role"] == "assistant":
         raise BadRow("the prompt ends with the assistant; it should end with what the assistant is to answer")

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from annotation import uploads, wake
+from annotation.bulk import ahead
 from annotation.cells import BadFile, BadRow
 from annotation.columns import check, guess
 from annotation.landing import land
@@ -156,7 +157,8 @@ def run(job: Import, path: Path, progress: Progress | None = None) -> None:
 def land_strictly(job: Import, path: Path, problems: Problems, progress: Progress | None) -> None:
     """Check every row, then land all of them in one transaction; other pages see nothing of it before its end."""
     job.bad, job.problems, job.rows = 0, [], 0
-    for rows, _, done in batches(job, path, problems, skip=0):
+    for rows, _, bad, done in batches(job, path, skip=0):
+        problems.add(bad)
         job.rows = rows
         beat(job, done // 2)
         if progress:
@@ -202,10 +204,11 @@ def finish(job: Import, problems: Problems, status: str, message: str) -> None:
 
 
 def land_all(job: Import, path: Path, problems: Problems, progress: Progress | None) -> None:
-    for rows, batch, done in batches(job, path, problems, skip=job.rows):
+    for rows, batch, bad, done in ahead(batches(job, path, skip=job.rows)):
         before = job.rows, job.added, job.known, job.bad
         try:
             with transaction.atomic():
+                problems.add(bad)
                 landed = land(job.project, batch)
                 problems.add(landed.problems)
                 job.rows, job.added, job.known = rows, job.added + landed.added, job.known + landed.known
@@ -229,24 +232,40 @@ def beat(job: Import, done: int, ahead: timedelta = timedelta()) -> None:
         raise Stopped
 
 
-def batches(job: Import, path: Path, problems: Problems, skip: int) -> Iterator[tuple[int, list[Prepared], int]]:
-    """(rows read so far, prompts ready to land, bytes read so far), a batch at a time."""
+class Batch(NamedTuple):
+    rows: int  # read so far, from the file's beginning
+    prompts: list[Prepared]
+    bad: list[tuple[int, str]]
+    done: int  # bytes read so far
+
+
+def batches(job: Import, path: Path, skip: int) -> Iterator[Batch]:
+    """The file from row `skip` on, a batch at a time; what stands before the place where it breaks off comes first."""
     source = Source(path, job.mapping.get("format", ""))
     job.total = source.total
-    batch, characters, number = [], 0, 0
-    for number, (line, value) in enumerate(source, 1):
-        if number <= skip:
-            continue
-        try:
-            if isinstance(value, BadRow):
-                raise value
-            found = [prepare(line, item) for item in items(value, job.mapping)]
-        except BadRow as error:
-            problems.add([(line, str(error))])
-            continue
-        batch += found
-        characters += sum(len(p.messages) for p in found)
-        if len(batch) >= BATCH_ROWS or characters > BATCH_CHARACTERS:
-            yield number, batch, source.done
-            batch, characters = [], 0
-    yield number, batch, source.total
+    batch, bad, characters, number, broken = [], [], 0, 0, None
+    try:
+        for number, (line, value) in enumerate(source, 1):
+            if number <= skip:
+                continue
+            try:
+                found = prepared(line, value, job.mapping)
+            except BadRow as error:
+                bad.append((line, str(error)))
+            else:
+                batch += found
+                characters += sum(len(p.messages) for p in found)
+            if max(len(batch), len(bad)) >= BATCH_ROWS or characters > BATCH_CHARACTERS:
+                yield Batch(number, batch, bad, source.done)
+                batch, bad, characters = [], [], 0
+    except (BadFile, OSError) as error:
+        broken = error
+    yield Batch(number, batch, bad, source.done if broken else source.total)
+    if broken:
+        raise broken
+
+
+def prepared(line: int, value: Any, mapping: dict[str, Any]) -> list[Prepared]:
+    if isinstance(value, BadRow):
+        raise value
+    return [prepare(line, item) for item in items(value, mapping)]

@@ -11,9 +11,9 @@ from django.db.models import F, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from annotation.bulk import insert, reserve
+from annotation.bulk import Among, insert, reserve
 from annotation.models import Completion, Criterion, Lease, Project, Prompt, RankedCompletion, Ranking, Tally
-from annotation.prepare import Answer, Prepared
+from annotation.prepare import Prepared
 
 CRITERIA = 100
 NAMESPACE = uuid.UUID("5a1f0f2e-6f63-5b0e-9d2e-3d6c1c1a7c55")
@@ -42,7 +42,9 @@ def land(project: Project, batch: Sequence[Prepared], origin: str = "import") ->
     project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     landed = Landed()
     batch = with_criteria(project, batch, landed)
-    ids = dict(project.prompts.filter(fingerprint__in={p.fingerprint for p in batch}).values_list("fingerprint", "pk"))
+    ids = dict(
+        project.prompts.filter(Among(F("fingerprint"), [p.fingerprint for p in batch])).values_list("fingerprint", "pk")
+    )
     fresh: dict[str, Prepared] = {}
     met = [p for p in batch if p.fingerprint in ids or fresh.setdefault(p.fingerprint, p) is not p]
     ids |= insert_fresh(project, list(fresh.values()), origin)
@@ -77,7 +79,7 @@ def insert_fresh(project: Project, fresh: list[Prepared], origin: str) -> dict[s
     for pk, p in zip(ids, fresh, strict=True):
         given = 0
         marks = {mark: next(answer_ids) for mark in p.answers}
-        answers.extend(answer_row(marks[mark], pk, mark, answer) for mark, answer in p.answers.items())
+        answers += [(marks[mark], pk, *answer, mark) for mark, answer in p.answers.items()]
         if p.rankings:
             keyed = dict(zip(keys(project, p), p.rankings, strict=True))
             rankings.extend((pk, key, {marks[mark]: rank for mark, rank in r.items()}) for key, r in keyed.items())
@@ -91,10 +93,6 @@ def insert_fresh(project: Project, fresh: list[Prepared], origin: str) -> dict[s
     insert(Completion, COMPLETION, answers)
     insert_rankings(project, rankings)
     return {p.fingerprint: pk for pk, p in zip(ids, fresh, strict=True)}
-
-
-def answer_row(pk: int, prompt_id: int, mark: str, answer: Answer) -> tuple:
-    return pk, prompt_id, *answer, mark
 
 
 def keys(project: Project, p: Prepared) -> list[uuid.UUID]:
@@ -143,15 +141,24 @@ class Meeting:
 
     def all(self, met: list[Prepared]) -> None:
         prompts = {self.ids[p.fingerprint] for p in met}
-        list(Prompt.objects.select_for_update(no_key=True).filter(pk__in=prompts).order_by("pk").values_list("pk"))
+        list(
+            Prompt.objects.select_for_update(no_key=True)
+            .filter(Among(F("pk"), prompts))
+            .order_by("pk")
+            .values_list("pk")
+        )
         self.marks: dict[int, dict[str, int]] = {pk: {} for pk in prompts}
-        for prompt, mark, pk in Completion.objects.filter(prompt__in=prompts).values_list(
-            "prompt", "fingerprint", "pk"
+        for prompt, mark, pk in (
+            Completion.objects.filter(Among(F("prompt_id"), prompts))
+            .order_by()
+            .values_list("prompt", "fingerprint", "pk")
         ):
             self.marks[prompt][mark] = pk
-        self.busy = set(Lease.objects.filter(prompt__in=prompts).values_list("prompt", flat=True))
+        self.busy = set(Lease.objects.filter(Among(F("prompt_id"), prompts)).values_list("prompt", flat=True))
         self.busy |= set(
-            Ranking.objects.filter(prompt__in=prompts, labeler__isnull=False).values_list("prompt", flat=True)
+            Ranking.objects.filter(Among(F("prompt_id"), prompts), labeler__isnull=False).values_list(
+                "prompt", flat=True
+            )
         )
         self.load_rankings([p for p in met if p.rankings], {self.ids[p.fingerprint] for p in met if p.rankings})
         self.answers, self.rankings, self.grown = [], [], set()
@@ -170,7 +177,7 @@ class Meeting:
             return
         for mark in new:
             marks[mark] = next(self.answer_ids)
-            self.answers.append(answer_row(marks[mark], pk, mark, p.answers[mark]))
+            self.answers.append((marks[mark], pk, *p.answers[mark], mark))
             self.grown.add(pk)
         rankings = self.new_rankings(p, pk, marks)
         self.rankings += rankings
@@ -195,8 +202,8 @@ class Meeting:
     def load_rankings(self, met: list[Prepared], prompts: set[int]) -> None:
         """What has been said of these prompts already, by whomever, and which keys are taken."""
         wanted = {key for p in met for key in keys(self.project, p)}
-        self.keys = set(Ranking.objects.filter(key__in=wanted).values_list("key", flat=True))
-        places = RankedCompletion.objects.filter(ranking__prompt__in=prompts).order_by("ranking_id")
+        self.keys = set(Ranking.objects.filter(Among(F("key"), wanted)).values_list("key", flat=True))
+        places = RankedCompletion.objects.filter(Among(F("ranking__prompt_id"), prompts)).order_by("ranking_id")
         rows = places.values_list("ranking_id", "ranking__prompt_id", "completion_id", "rank")
         self.said = Counter(
             (prompt, frozenset(row[2:] for row in group))
@@ -207,7 +214,7 @@ class Meeting:
         insert(Completion, COMPLETION, self.answers)
         insert_rankings(self.project, self.rankings)
         rankable = [pk for pk in self.grown if len(self.marks[pk]) > 1]
-        Prompt.objects.filter(pk__in=rankable).update(open_slots=F("labels_wanted") - F("labels_given"))
+        Prompt.objects.filter(Among(F("pk"), rankable)).update(open_slots=F("labels_wanted") - F("labels_given"))
         gained = Counter(pk for pk, _, _ in self.rankings)
         for more in set(gained.values()):
             count_rankings([pk for pk, n in gained.items() if n == more], more)
@@ -215,7 +222,7 @@ class Meeting:
 
 def count_rankings(prompts: list[int], more: int) -> None:
     """Rankings take open slots first; beyond those the prompt is said to want as many as it has."""
-    Prompt.objects.filter(pk__in=prompts).update(
+    Prompt.objects.filter(Among(F("pk"), prompts)).update(
         labels_given=F("labels_given") + more,
         labels_wanted=F("labels_wanted") + Greatest(Value(more) - F("open_slots"), Value(0)),
         open_slots=Greatest(F("open_slots") - more, Value(0)),

@@ -41,10 +41,12 @@ def prepare(line: int, item: Item) -> Prepared:
     """Fingerprint an item; identical completions become one, with the best of their ranks."""
     try:
         messages = messages_json(item.messages)
-        prints = [sha256(quoted(completion.text)) for completion in item.completions]
-        answers: dict[str, Answer] = {}
-        for mark, (text, source, metadata) in zip(prints, item.completions, strict=True):
-            answers.setdefault(mark, Answer(text, plain(source), json_of(metadata)))
+        prints, answers = [], {}
+        for text, source, metadata in item.completions:
+            mark = sha256(quoted(text))
+            prints.append(mark)
+            if mark not in answers:
+                answers[mark] = Answer(text, plain(source), json_of(metadata))
         rankings = [ranking for ranks in item.rankings if len(ranking := dense(prints, ranks)) > 1]
         fields = messages, last_user_text(item.messages), plain(item.reference), plain(item.criterion)
         return Prepared(line, *fields, json_of(item.metadata), sha256(messages), answers, rankings)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 from annotation.cells import (
@@ -41,7 +42,9 @@ def columns(row: dict, mapping: dict) -> dict[str, Any]:
             found[field] = as_text(value if not isinstance(value, (list, dict)) else json.dumps(value), field)
     if len(found.get("criterion", "")) > 80:
         raise BadRow("criterion has more than 80 characters; it should be a short name")
-    return found | {"metadata": metadata_of(row, mapping)}
+    if mapping.get("metadata") or mapping.get("id"):
+        found["metadata"] = metadata_of(row, mapping)
+    return found
 
 
 def metadata_of(row: dict, mapping: dict) -> dict:
@@ -61,21 +64,17 @@ def prompts_alone(row: dict, mapping: dict) -> Iterator[Item]:
 def prompt_with_completions(row: dict, mapping: dict) -> Iterator[Item]:
     where = mapping["completions"]
     if isinstance(where, list):
-        found = [(row.get(column), column) for column in where if row.get(column) not in (None, "")]
+        sources = [column for column in where if row.get(column) not in (None, "")]
+        values = [row[column] for column in sources]
     else:
-        value = unpacked(row.get(where))
-        if not isinstance(value, list):
-            raise BadRow(f"{where} is {kind_of(value)}; it should be a list of completions")
-        found = [(item, "") for item in value]
-    if len(found) > COMPLETION_LIMIT:
-        raise BadRow(f"{len(found)} completions; the most is {COMPLETION_LIMIT}")
-    completions = [as_completion(value, number, source) for number, (value, source) in enumerate(found, 1)]
-    yield Item(
-        as_prompt(row.get(mapping["prompt"])),
-        completions,
-        ranks_in(row, [value for value, _ in found]),
-        **columns(row, mapping),
-    )
+        values = unpacked(row.get(where))
+        if not isinstance(values, list):
+            raise BadRow(f"{where} is {kind_of(values)}; it should be a list of completions")
+        sources = repeat("")
+    if len(values) > COMPLETION_LIMIT:
+        raise BadRow(f"{len(values)} completions; the most is {COMPLETION_LIMIT}")
+    completions = list(map(as_completion, values, count(1), sources))
+    yield Item(as_prompt(row.get(mapping["prompt"])), completions, ranks_in(row, values), **columns(row, mapping))
 
 
 def ranks_in(row: dict, values: list) -> list[list[int | None]]:
@@ -195,4 +194,4 @@ def items(row: Any, mapping: dict) -> Iterator[Item]:
         row = {mapping["prompt"]: row}
     if not isinstance(row, dict):
         raise BadRow(f"the row is {kind_of(row)}; it should be an object")
-    yield from SHAPES[mapping["shape"]].read(row, mapping)
+    return SHAPES[mapping["shape"]].read(row, mapping)
