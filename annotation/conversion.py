@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -39,7 +40,12 @@ def margin_between(chosen: Ranked, rejected: Ranked, spread: int) -> float:
     """
     if chosen.rating is not None and rejected.rating is not None:
         return round(max(0, chosen.rating - rejected.rating) / 6, 4)
-    return round((rejected.rank - chosen.rank) / spread, 4)
+    return share(rejected.rank - chosen.rank, spread)
+
+
+@cache
+def share(part: int, whole: int) -> float:
+    return round(part / whole, 4)
 
 
 def pairs_from_ranking(ranking: int, ranked: Iterable[Ranked]) -> Iterator[Pair]:

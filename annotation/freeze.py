@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -176,7 +177,7 @@ class Split:
     def run(self) -> dict[str, Any]:
         dataset, options, report = self.dataset, self.dataset.options, Report()
         rankings = chosen_rankings(dataset.project, options)
-        dataset.total, done, heard = rankings.count(), 0, timezone.now()
+        dataset.total, done, heard = rankings.count(), 0, time.monotonic()
         with (self.folder / "train.jsonl").open("w") as train, (self.folder / "eval.jsonl").open("w") as evaluation:
             files = {"train": train, "eval": evaluation}
             for prompt in prompts_with_pairs(rankings):
@@ -187,8 +188,8 @@ class Split:
                     files[split].writelines(lines(prompt, pairs, options["margin"]))
                     self.rows[split] += len(pairs)
                 done += len(prompt.rankings)
-                if timezone.now() - heard > timedelta(seconds=1):
-                    heard = timezone.now()
+                if time.monotonic() - heard > 1:
+                    heard = time.monotonic()
                     beat(dataset, done)
         nearest = min(self.ends.values())[1] if self.ends and not self.rows["eval"] else ""
         if self.ends and not self.rows["train"]:

@@ -1,14 +1,15 @@
 """Read a project's rankings as preference pairs, one prompt at a time, with flat memory."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
+from annotation.bulk import Among
 from annotation.conversion import Pair, Ranked, pairs_from_ranking
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking
 
@@ -62,18 +63,16 @@ def prompts_with_pairs(rankings: QuerySet[Ranking]) -> Iterator[PromptLabels]:
 
 def labels_of(chunk: list[tuple]) -> Iterator[PromptLabels]:
     ids = list({row[1] for row in chunk})
-    prompts = {
-        pk: PromptLabels(pk, messages, mark, criterion or "")
-        for pk, messages, mark, criterion in Prompt.objects.filter(pk__in=ids).values_list(
-            "pk", "messages", "fingerprint", "criterion__name"
-        )
-    }
-    for prompt, pk, text in Completion.objects.filter(prompt__in=ids).order_by().values_list("prompt_id", "pk", "text"):
+    found = Prompt.objects.filter(Among(F("pk"), ids)).values_list("pk", "messages", "fingerprint", "criterion__name")
+    prompts = {pk: PromptLabels(pk, messages, mark, criterion or "") for pk, messages, mark, criterion in found}
+    texts = Completion.objects.filter(Among(F("prompt_id"), ids)).order_by().values_list("prompt_id", "pk", "text")
+    for prompt, pk, text in texts:
         prompts[prompt].texts[pk] = text
     ranked = defaultdict(list)
-    rows = RankedCompletion.objects.filter(ranking__in=[row[0] for row in chunk]).order_by("completion_id")
-    for ranking, *place in rows.values_list("ranking_id", "completion_id", "rank", "rating"):
-        ranked[ranking].append(Ranked(*place))
+    said = [row[0] for row in chunk]
+    places = RankedCompletion.objects.filter(Among(F("ranking_id"), said)).order_by("completion_id")
+    for ranking, *place in places.values_list("ranking_id", "completion_id", "rank", "rating"):
+        ranked[ranking].append(Ranked._make(place))
     for prompt_id, group in groupby(chunk, key=lambda row: row[1]):
         prompt = prompts[prompt_id]
         for pk, _, labeler, source in group:
@@ -84,12 +83,10 @@ def labels_of(chunk: list[tuple]) -> Iterator[PromptLabels]:
 
 def lines(prompt: PromptLabels, pairs: list[Pair], margin: bool) -> list[str]:
     """The pairs as JSON lines: conversion.row, with each text encoded once however many pairs it is in."""
-    messages = [{"role": m["role"], "content": m["content"]} for m in prompt.messages]  # jsonb keeps no order of keys
-    start = f'{{"prompt": {json.dumps(messages, ensure_ascii=False)}, "chosen": '
-    sides = {
-        pk: f'[{{"role": "assistant", "content": {json.dumps(prompt.texts[pk], ensure_ascii=False)}}}]'
-        for pk in {pk for pair in pairs for pk in pair[1:3]}
-    }
+    # Role first, as it always was: jsonb keeps no order of keys, and a fingerprint depends on it.
+    messages = [f'{{"role": {quoted(m["role"])}, "content": {quoted(m["content"])}}}' for m in prompt.messages]
+    start = f'{{"prompt": [{", ".join(messages)}], "chosen": '
+    sides = {pk: f'[{{"role": "assistant", "content": {quoted(text)}}}]' for pk, text in prompt.texts.items()}
     end = f'"prompt_id": {prompt.pk}}}\n'
     return [
         f'{start}{sides[pair.chosen]}, "rejected": {sides[pair.rejected]}, '

@@ -39,34 +39,41 @@ class Report:
 
     def __init__(self):
         self.counts: Counter = Counter()
-        self.lengths = {f"{side}_{unit}": Counter() for side in ("chosen", "rejected") for unit in ("chars", "words")}
+        self.sizes: Counter = Counter()  # (chosen's, rejected's) lengths as bits of (characters, words)
         self.criteria, self.sources, self.labelers = Counter(), Counter(), Counter()
         self.examples: list[dict] = []
 
     def add(self, prompt: Any, pairs: Sequence[Pair], said: Iterable[Pair]) -> None:
         """`pairs` became rows; `said` is all that labelers said, before disagreement was settled."""
-        sizes = {pk: (len(text), len(text.split())) for pk, text in prompt.texts.items()}
-        for pair in pairs:
-            (chars, words), (other_chars, other_words) = sizes[pair.chosen], sizes[pair.rejected]
-            self.lengths["chosen_chars"][chars.bit_length()] += 1
-            self.lengths["rejected_chars"][other_chars.bit_length()] += 1
-            self.lengths["chosen_words"][words.bit_length()] += 1
-            self.lengths["rejected_words"][other_words.bit_length()] += 1
-            if chars != other_chars:
-                self.counts["unequal"] += 1
-                self.counts["longer_chosen"] += chars > other_chars
-            elif prompt.texts[pair.chosen].strip() == prompt.texts[pair.rejected].strip():
+        lengths = {pk: len(text) for pk, text in prompt.texts.items()}
+        bits = {pk: (lengths[pk].bit_length(), len(text.split()).bit_length()) for pk, text in prompt.texts.items()}
+        self.sizes.update([(bits[pair.chosen], bits[pair.rejected]) for pair in pairs])
+        longer = [lengths[pair.chosen] - lengths[pair.rejected] for pair in pairs]
+        self.counts["unequal"] += len(longer) - longer.count(0)
+        self.counts["longer_chosen"] += sum(more > 0 for more in longer)
+        for pair, more in zip(pairs, longer, strict=True):
+            if not more and prompt.texts[pair.chosen].strip() == prompt.texts[pair.rejected].strip():
                 self.counts["identical"] += 1
-            labeler, source = prompt.rankings[pair.ranking]
-            self.labelers[labeler] += 1
-            self.sources[source] += 1
+        by_ranking = Counter([pair.ranking for pair in pairs])
+        for ranking, rows in by_ranking.items():
+            labeler, source = prompt.rankings[ranking]
+            self.labelers[labeler] += rows
+            self.sources[source] += rows
         self.counts["rows"] += len(pairs)
         self.counts["prompts"] += bool(pairs)
-        self.counts["rankings"] += len({pair.ranking for pair in pairs})
+        self.counts["rankings"] += len(by_ranking)
         self.counts["duplicates"] += len(pairs) - len({pair[1:3] for pair in pairs})
         self.criteria[prompt.criterion] += len(pairs)
         if len(prompt.rankings) > 1:
             self.contradict(prompt.pk, contradictions(list(said)))
+
+    def lengths(self) -> dict[str, Counter]:
+        """How many sides have a length of so many bits."""
+        found = {f"{side}_{unit}": Counter() for side in ("chosen", "rejected") for unit in ("chars", "words")}
+        for (chosen, rejected), rows in self.sizes.items():
+            for counter, bits in zip(found.values(), (*chosen, *rejected), strict=True):
+                counter[bits] += rows
+        return found
 
     def contradict(self, prompt_id: int, found: list[tuple[int, int]]) -> None:
         self.counts["contradictions"] += len(found)
@@ -79,7 +86,7 @@ class Report:
         return {name: self.counts[name] for name in names} | {
             "longer_share": longer / unequal if unequal else None,
             "longer_interval": wilson(longer, unequal),
-            "lengths": {name: doubling(counts) for name, counts in self.lengths.items()},
+            "lengths": {name: doubling(counts) for name, counts in self.lengths().items()},
             "criteria": dict(self.criteria.most_common()),
             "sources": dict(self.sources.most_common()),
             "labelers": {str(key): count for key, count in self.labelers.most_common()},
