@@ -94,6 +94,8 @@ class JobIn(Schema):
     model: str
     settings: dict[str, Any] = {}
     name: str = ""
+    executor: str = Field("local", description="local: one process; accelerate:N: N processes, one a GPU")
+    queue: str = Field("", description="which trainers take it, those started with --queue NAME; empty: the usual one")
 
 
 class JobOut(ModelSchema):
@@ -101,7 +103,8 @@ class JobOut(ModelSchema):
 
     class Meta:
         model = TrainingJob
-        fields = ["id", "name", "recipe", "status", "step", "total", "eta", "latest", "alarms", "error", "result"]
+        fields = ["id", "name", "recipe", "executor", "queue", "status", "step", "total", "eta", "latest", "alarms"]
+        fields += ["error", "result"]
 
 
 class CancelIn(Schema):
@@ -190,7 +193,8 @@ def create_job(request, body: JobIn):
     frozen = dataset(request, body.dataset)
     project_or_404(request.user, frozen.project.slug, "manager")
     base = get_object_or_404(ModelVersion.objects.visible_to(request.user).usable(), slug=body.model)
-    return Status(201, launch(request.user, frozen, body.recipe, base, body.settings, name=body.name))
+    where = {"executor": body.executor, "queue": body.queue or None}
+    return Status(201, launch(request.user, frozen, body.recipe, base, body.settings, name=body.name, **where))
 
 
 @trainings.get("/jobs", response=list[JobOut])

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as studio
 from django.db import transaction
 from django.utils import timezone
@@ -13,7 +14,7 @@ from training.models import ModelVersion, TrainingJob
 from training.recipes.config import BadConfig, read
 from training.trainer import RUNNING, run_job, stop_children
 
-__all__ = ["BadJob", "cancel", "launch", "queue_place", "resume", "run_job", "stop_children", "why_waiting"]
+__all__ = ["BadJob", "cancel", "launch", "queue_place", "queues", "resume", "run_job", "stop_children", "why_waiting"]
 DEVICES = ("auto", "cpu", "cuda")
 RESUMABLE = ("stopped", "failed", "cancelled")
 
@@ -29,6 +30,8 @@ def launch(
     """Queue a training. Settings not given take the recipe's defaults. Raises BadJob or BadConfig with every reason."""
     resolved = resolve(recipe, settings or {})
     check(dataset, recipe, base_model, executor, device)
+    if queue and queue not in queues():
+        raise BadJob(f"No trainer listens to a queue {queue!r}; choose one of {', '.join(queues())}.")
     with transaction.atomic():
         job = TrainingJob.objects.create(
             name=(name.strip() or f"{base_model.name}-{recipe}")[:120], project=dataset.project, dataset=dataset,
@@ -51,7 +54,10 @@ def resolve(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(dataset: Dataset, recipe: str, base_model: ModelVersion, executor: str, device: str) -> None:
-    executors.parse(executor)
+    try:
+        executors.parse(executor)
+    except ValueError as error:
+        raise BadJob(str(error)) from None
     if device not in DEVICES:
         raise BadJob(f"There is no device {device!r}; choose one of {', '.join(DEVICES)}.")
     if dataset.status != "ready":
@@ -64,6 +70,16 @@ def check(dataset: Dataset, recipe: str, base_model: ModelVersion, executor: str
         raise BadJob(f"{base_model} is a reward model; start from a model that answers.")
     if base_model.status != "ready":
         raise BadJob(f"{base_model} is {base_model.status}; choose a model that is ready.")
+
+
+def queues() -> dict[str, str]:
+    """Where a training can wait, the default first: the queues trainers listen to, each with the device that takes
+    from it, '' where none does just now."""
+    beats = apps.get_model("studio", "WorkerBeat")  # by name: training imports nothing of the studio
+    listening, found = beats.listening(), {studio.TRAIN_QUEUE: ""}
+    for beat in beats.objects.exclude(queue="default").order_by("queue", "seen"):
+        found[beat.queue] = (beat.device or "a trainer listens") if beat.queue in listening else ""
+    return found
 
 
 def queue_place(job: TrainingJob) -> int | None:

@@ -6,10 +6,16 @@ from django import forms
 from django.db.models import Q
 
 from annotation.models import Dataset, Project
+from training.jobs import queues
 from training.models import ModelVersion
 from training.recipes import RECIPES, config_fields, recipe
 from training.recipes.config import BadConfig, from_text, read
 
+EXECUTORS = {
+    "local": "this interpreter: one process",
+    "accelerate": "accelerate: several processes",
+}
+WHERE = ("device", "executor", "processes", "queue")
 PRESETS = {"smoke": "Smoke: does it run at all?", "small": "Small: a real run on this machine", "full": "Full"}
 USUAL = (
     *("beta", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length"),
@@ -105,7 +111,26 @@ class ChoicesForm(forms.Form):
     base_model = forms.ModelChoiceField(ModelVersion.objects.none(), empty_label=None, label="Base model")
     name = forms.CharField(max_length=120, required=False, help_text="Empty: recipe and dataset")
     device = forms.ChoiceField(
-        choices=[("auto", "auto: a GPU if there is one"), ("cpu", "cpu"), ("cuda", "cuda")], initial="auto"
+        choices=[("auto", "auto: a GPU if there is one"), ("cpu", "cpu"), ("cuda", "cuda")],
+        initial="auto",
+        help_text="What the trainer's machine computes on",
+    )
+    executor = forms.ChoiceField(
+        choices=EXECUTORS.items(),
+        initial="local",
+        label="Started by",
+        help_text="Several processes share each step's rows; the check's time and memory are for one",
+    )
+    processes = forms.IntegerField(
+        min_value=1,
+        max_value=1024,
+        required=False,
+        help_text="With accelerate, how many: one for each GPU. Empty: as accelerate config was told on that machine",
+        widget=forms.NumberInput({"class": "code", "min": 1, "max": 1024, "autocomplete": "off"}),
+    )
+    queue = forms.ChoiceField(
+        help_text="Trainers take from the queue they were started for: studio trainer --queue NAME",
+        error_messages={"invalid_choice": "No trainer listens to a queue “%(value)s”. Choose one of those listed."},
     )
 
     def __init__(self, user, data: Any = None, **kwargs):
@@ -117,6 +142,32 @@ class ChoicesForm(forms.Form):
         self.project = chosen(projects, self["project"].value()) or projects.first()
         self.fields["dataset"].queryset = datasets_for(self.project)
         self.fields["base_model"].queryset = models_for(user, self.project)
+        self.fields["queue"].choices = [(name, queue_label(name, device)) for name, device in queues().items()]
+
+    def clean(self) -> dict[str, Any]:
+        """`executor` leaves as the engine writes it: local, accelerate or accelerate:N."""
+        data = super().clean()
+        if (processes := data.get("processes")) and data.get("executor") == "local":
+            self.add_error("processes", "This interpreter is one process. Choose accelerate, or leave this empty.")
+        elif processes and data.get("executor"):
+            data["executor"] = f"{data['executor']}:{processes}"
+        return data
+
+    @property
+    def what(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name not in WHERE]
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The part of the form that is folded unless something in it was changed or needs the person."""
+        fields = [self[name] for name in WHERE]
+        usual = {"device": "auto", "executor": "local", "processes": "", "queue": self.fields["queue"].choices[0][0]}
+        touched = any(str(field.value() or usual[field.name]) != usual[field.name] for field in fields)
+        return {"fields": fields, "open": touched or any(field.errors for field in fields)}
+
+
+def queue_label(name: str, device: str) -> str:
+    return f"{name}: {device or 'nobody listens now'}"
 
 
 def chosen(queryset, pk: Any):

@@ -199,6 +199,8 @@ class Preflight(models.Model):
     recipe = models.CharField(max_length=40)
     base_model = models.ForeignKey(ModelVersion, models.CASCADE, related_name="preflights")
     settings = models.JSONField(default=dict)
+    executor = models.CharField(max_length=20, default="local")
+    queue = models.CharField(max_length=40, default="train")
     device = models.CharField(max_length=20, default="auto")
     status = models.CharField(max_length=10, choices=STATUS, default="queued")
     report = models.JSONField(null=True)  # preflight.json

@@ -111,6 +111,27 @@ def test_a_job_with_nonsense_settings_is_refused(api, project, alice, bob):
     assert api(bob, "post", "/jobs", body).status_code == 403
 
 
+def test_a_job_says_where_it_runs(api, project, alice):
+    from django.utils import timezone
+
+    from studio.models import WorkerBeat
+    from training.models import ModelVersion
+
+    Dataset.objects.create(project=project, slug="d", name="d", status="ready", rows_train=4, rows_eval=1)
+    ModelVersion.objects.create(name="m", version=1, slug="m-v1")
+    WorkerBeat.objects.create(name="t@gpu", queue="gpu", seen=timezone.now())
+    body = {"recipe": "dpo", "dataset": "d", "model": "m-v1"}
+    usual = api(alice, "post", "/jobs", body).json()
+    there = api(alice, "post", "/jobs", body | {"executor": "accelerate:4", "queue": "gpu"}).json()
+    assert [(job["executor"], job["queue"]) for job in (usual, there)] == [("local", "train"), ("accelerate:4", "gpu")]
+    for wrong, says in (
+        ({"executor": "slurm"}, "no executor 'slurm'"),
+        ({"queue": "nowhere"}, "choose one of train, gpu"),
+    ):
+        reply = api(alice, "post", "/jobs", body | wrong)
+        assert reply.status_code == 422 and says in reply.json()["detail"]
+
+
 def test_the_api_describes_itself(client, alice):
     client.force_login(alice)
     schema = client.get("/api/v1/openapi.json").json()

@@ -56,6 +56,7 @@ def form(client, alice, project, rows, chat_model):
     """What alice sends, with changes."""
     client.force_login(alice)
     known = {"project": project.pk, "dataset": rows.pk, "recipe": "dpo", "base_model": chat_model.pk, "device": "cpu"}
+    known |= {"executor": "local", "processes": "", "queue": "train"}
     known |= posted(SettingsForm("dpo", initial=preset("dpo", "smoke"))) | {"action": "check"}
     return lambda **changes: known | changes
 
@@ -107,7 +108,7 @@ def test_someone_elses_dataset_or_model_cannot_be_named(client, form, carol, mak
 
 @pytest.mark.parametrize("said", ["", "abc", "-1", "999999", "1' OR 1=1", "\x00", "9" * 30])
 def test_choices_that_are_no_choices_are_refused(client, form, said):
-    for field in ("project", "dataset", "base_model", "recipe", "device"):
+    for field in ("project", "dataset", "base_model", "recipe", "device", "executor", "queue"):
         assert client.post("/train/new/", form(**{field: said})).status_code in (422, 400), field
         assert (
             client.post("/train/new/", form(**{field: said, "action": "fill", "shown": f"{said} "})).status_code == 200
@@ -187,6 +188,54 @@ def test_a_checked_form_is_launched_exactly_as_checked(client, form, checked):
     assert answer.url == f"/train/{job.pk}/"
     assert (job.status, job.name, job.recipe, job.device) == ("queued", "Better name", "dpo", "cpu")
     assert job.settings == check.settings and job.preflight == check.report
+    assert (job.executor, job.queue) == ("local", "train")
+
+
+def listens(queue: str, seconds: int = 0, device: str = "") -> None:
+    seen = timezone.now() - timedelta(seconds=seconds)
+    WorkerBeat.objects.create(name=f"t@{queue} {queue}", queue=queue, device=device, seen=seen)
+
+
+def test_where_it_runs_is_chosen_among_the_queues_trainers_listen_to(client, form, checked):
+    listens("default"), listens("gpu", device="NVIDIA H100"), listens("old", seconds=300)
+    html = text(client.get("/train/new/"))
+    assert re.findall(r'<option value="(\w+)"[^>]*>([^<]+)</option>', html.partition('name="queue"')[2])[:3] == [
+        ("train", "train: nobody listens now"), ("gpu", "gpu: NVIDIA H100"), ("old", "old: nobody listens now"),
+    ]  # fmt: skip
+    assert '<details class="card more"><summary><h2>Where it runs' in html
+    check = checked(executor="accelerate", processes="2", queue="gpu")
+    html = text(client.get(f"/train/new/?check={check.pk}"))
+    assert '<details class="card more" open><summary><h2>Where it runs' in html
+    assert 'value="accelerate" selected' in html and 'name="processes" value="2"' in html
+    where = {"executor": "accelerate", "processes": "2", "queue": "gpu"}
+    client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1", **where))
+    job = TrainingJob.objects.get()
+    assert (job.executor, job.queue) == ("accelerate:2", "gpu")
+    assert 'value="accelerate" selected' in text(client.get(f"/train/new/?from={job.pk}"))
+
+
+def test_a_place_changed_after_the_check_is_checked_again(client, form, checked):
+    check = checked()
+    client.post("/train/new/", form(action="launch", check=check.pk, confirmed="1", executor="accelerate"))
+    assert not TrainingJob.objects.exists() and Preflight.objects.first().executor == "accelerate"
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"queue": "nowhere"}, "No trainer listens to a queue “nowhere”"),
+        ({"queue": "default"}, "No trainer listens to a queue “default”"),
+        ({"executor": "slurm"}, "slurm is not one of the available choices"),
+        ({"executor": "accelerate", "processes": "0"}, "greater than or equal to 1"),
+        ({"executor": "accelerate", "processes": "many"}, "Enter a whole number"),
+        ({"processes": "4"}, "This interpreter is one process"),
+    ],
+)
+def test_a_place_that_is_none_is_refused_at_its_field(client, form, said, says):
+    listens("default")
+    answer = client.post("/train/new/", form(**said))
+    opened = text(answer).partition('<details class="card more" open><summary><h2>Where it runs')[2]
+    assert answer.status_code == 422 and says in opened and not Preflight.objects.exists()
 
 
 def test_what_was_changed_after_the_check_is_checked_again(client, form, checked):

@@ -57,7 +57,9 @@ def fits(said: dict[str, Any]) -> bool:
 
 def as_choices(row: TrainingJob | Preflight, project: int) -> dict[str, Any]:
     names = {"dataset": row.dataset_id, "base_model": row.base_model_id, "recipe": row.recipe}
-    return names | {"project": project, "device": row.device, "name": row.name}
+    executor, _, processes = row.executor.partition(":")
+    where = {"device": row.device, "executor": executor, "processes": processes, "queue": row.queue}
+    return names | where | {"project": project, "name": row.name}
 
 
 def page(request, choices, settings, which: str, check: Preflight | None = None, status: int = 200) -> HttpResponse:
@@ -97,7 +99,8 @@ def submitted(request: HttpRequest) -> HttpResponse:
     settings = SettingsForm(name, request.POST)
     if not (choices.is_valid() & settings.is_valid()):
         return page(request, choices, settings, request.POST.get("preset", ""), status=422)
-    wanted = {key: choices.cleaned_data[key] for key in ("dataset", "recipe", "base_model", "device")}
+    chosen = ("dataset", "recipe", "base_model", "device", "executor", "queue")
+    wanted = {key: choices.cleaned_data[key] for key in chosen}
     wanted |= {"settings": settings.cleaned_data, "name": choices.cleaned_data["name"]}
     if request.POST.get("action") == "launch" and (check := passed(request, wanted)):
         return launch(request, check)
@@ -142,7 +145,7 @@ def launch_once(request: HttpRequest, check: Preflight) -> TrainingJob:
         messages.info(request, "This was launched already. To run it once more, choose “Train again…”.")
         return job
     chosen = (check.dataset, check.recipe, check.base_model, check.settings, check.name)
-    job = engine.launch(request.user, *chosen, device=check.device)
+    job = engine.launch(request.user, *chosen, executor=check.executor, queue=check.queue, device=check.device)
     TrainingJob.objects.filter(pk=job.pk).update(preflight=check.report)
     row.report["launched"] = job.pk
     row.save(update_fields=["report"])

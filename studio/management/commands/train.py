@@ -22,13 +22,14 @@ class Command(Verb):
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
         parser.add_argument("--name", default="")
         parser.add_argument("--executor", default="local", help="local, or accelerate:N for N processes")
+        parser.add_argument("--queue", help="the trainers' queue it waits in (default: STUDIO_TRAIN_QUEUE)")
         parser.add_argument("--wait", action="store_true", help="follow it to its end")
 
     def handle(self, recipe: str, dataset: str, model: str, user: str | None, **options) -> None:
         try:
             settings = settings_of(recipe, options["preset"], options["set"])
             base, rows = model_named(model), dataset_named(dataset)
-            fields = {"name": options["name"], "executor": options["executor"]}
+            fields = {"name": options["name"], "executor": options["executor"], "queue": options["queue"]}
             job = launch(acting_user(user), rows, recipe, base, settings, **fields)
         except ValueError as error:
             raise CommandError(str(error)) from error
