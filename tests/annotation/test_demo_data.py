@@ -32,8 +32,14 @@ def rankings():
 
 
 @pytest.fixture(scope="module")
-def settings():
-    return json.loads((DEMO / "settings.json").read_text("utf-8"))
+def rounds(prompts):
+    """The settings each prompt's completions were drawn with, by the prompt's id."""
+    told = json.loads((DEMO / "settings.json").read_text("utf-8"))["rounds"]
+    return {prompt["id"]: told[prompt["round"] - 1] for prompt in prompts}
+
+
+def names(options: dict) -> list[str]:
+    return [setting["name"] for setting in options["settings"]]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +47,22 @@ def project():
     return json.loads((DEMO / "project.json").read_text("utf-8"))
 
 
-def test_there_are_sixty_prompts_or_more_spread_over_the_projects_criteria(prompts, project):
+def test_there_are_two_hundred_prompts_or_more_spread_over_the_projects_criteria(prompts, project):
     counts = Counter(prompt["criterion"] for prompt in prompts)
     assert set(counts) == {criterion["name"] for criterion in project["criteria"]}
-    assert len(prompts) >= 60 and min(counts.values()) >= 20
+    assert len(prompts) >= 200 and min(counts.values()) >= 60
 
 
-def test_no_prompt_and_no_completion_is_there_twice(prompts, completions):
+def test_no_prompt_is_there_twice(prompts):
     assert len({prompt["id"] for prompt in prompts}) == len(prompts)
     assert len({json.dumps(prompt["messages"]) for prompt in prompts}) == len(prompts)
-    assert len({(row["id"], row["text"]) for row in completions}) == len(completions)
+
+
+def test_two_settings_that_said_the_same_are_ranked_the_same(completions, rankings):
+    text = {(row["id"], row["setting"]): row["text"] for row in completions}
+    for ranking in rankings:
+        said = {(text[ranking["id"], name], rank) for name, rank in ranking["ranks"].items()}
+        assert len(said) == len({written for written, _ in said}), ranking["id"]
 
 
 def test_every_prompt_is_a_short_chat_that_waits_for_an_answer(prompts):
@@ -67,30 +79,29 @@ def test_prompts_show_chats_code_mathematics_and_other_scripts(prompts):
     assert any("\u0600" <= letter <= "\u06ff" for body in text.values() for letter in body)
 
 
-def test_every_prompt_has_one_completion_from_each_setting(prompts, completions, settings):
-    names = [setting["name"] for setting in settings["settings"]]
+def test_every_prompt_has_one_completion_from_each_setting_of_its_round(prompts, completions, rounds):
     found = [(row["id"], row["setting"]) for row in completions]
-    assert found == [(prompt["id"], name) for prompt in prompts for name in names]
-    assert len(names) == len(set(names)) == 4
+    assert found == [(prompt["id"], name) for prompt in prompts for name in names(rounds[prompt["id"]])]
+    assert all(len(set(names(options))) == 4 for options in rounds.values())
 
 
-def test_a_cut_completion_says_so(completions, settings):
+def test_a_cut_completion_says_so(completions, rounds):
     for row in completions:
-        assert row["finish_reason"] == ("length" if row["tokens"] == settings["max_new_tokens"] else "stop")
+        cut = row["tokens"] == rounds[row["id"]]["max_new_tokens"]
+        assert row["finish_reason"] == ("length" if cut else "stop")
 
 
-def test_forty_prompts_or_more_are_ranked_and_others_wait_for_the_visitor(prompts, rankings):
+def test_a_hundred_and_fifty_prompts_or_more_are_ranked_and_others_wait_for_the_visitor(prompts, rankings):
     criterion = {prompt["id"]: prompt["criterion"] for prompt in prompts}
     ranked = Counter(criterion[ranking["id"]] for ranking in rankings)
-    assert len({ranking["id"] for ranking in rankings}) == len(rankings) >= 40
-    assert min(ranked.values()) >= 13 and len(prompts) - len(rankings) >= 15
+    assert len({ranking["id"] for ranking in rankings}) == len(rankings) >= 150
+    assert min(ranked.values()) >= 45 and len(prompts) - len(rankings) >= 20
 
 
-def test_a_ranking_covers_every_completion_with_ranks_from_one_and_ties_allowed(rankings, settings):
-    names = {setting["name"] for setting in settings["settings"]}
+def test_a_ranking_covers_every_completion_with_ranks_from_one_and_ties_allowed(rankings, rounds):
     for ranking in rankings:
-        assert set(ranking["ranks"]) == set(ranking["ratings"]) == names, ranking["id"]
-        assert set(ranking["ranks"].values()) <= set(range(1, len(names) + 1)), ranking["id"]
+        assert set(ranking["ranks"]) == set(ranking["ratings"]) == set(names(rounds[ranking["id"]])), ranking["id"]
+        assert set(ranking["ranks"].values()) <= {1, 2, 3, 4}, ranking["id"]
         assert all(1 <= rating <= 7 for rating in ranking["ratings"].values()), ranking["id"]
         assert min(ranking["ranks"].values()) == 1 and ranking["comment"].strip(), ranking["id"]
 
@@ -131,5 +142,6 @@ def test_loading_the_demo_twice_makes_it_once_with_the_rankings_and_the_prompts_
     assert load_demo(alice) == project
     assert project.prompts.count() == len(prompts)
     assert project.prompts.filter(open_slots=1).count() == len(prompts) - len(rankings)
-    assert Completion.objects.filter(prompt__project=project).count() == len(completions)
+    distinct = {(row["id"], row["text"]) for row in completions}
+    assert Completion.objects.filter(prompt__project=project).count() == len(distinct)
     assert Ranking.objects.filter(prompt__project=project).count() == len(rankings)

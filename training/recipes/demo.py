@@ -2,9 +2,10 @@
 
     python -m training.recipes.demo MODEL_FOLDER OUT.jsonl
 
-Reads `prompts.jsonl` and `settings.json` from annotation/demo. A completion that is cut off, or that repeats
-another one of its prompt, is drawn again, `attempts` draws in all; if none will do, the first stays, and says
-"length" when it was cut. The same machine, thread count and library versions give the same file.
+Reads `prompts.jsonl` and `settings.json` from annotation/demo. The prompts came in rounds, and each round has settings
+of its own. A completion that is cut off, or that repeats another one of its prompt, is drawn again, `attempts` draws in
+all; if none will do, the first stays, and says "length" when it was cut. The same machine, thread count and library
+versions give the same file.
 """
 
 import argparse
@@ -36,11 +37,15 @@ def main() -> None:
     args = parser.parse_args()
     prompts = [json.loads(line) for line in (args.demo / "prompts.jsonl").read_text("utf-8").splitlines()]
     config = json.loads((args.demo / "settings.json").read_text("utf-8"))
-    write_jsonl(args.out, list(completions(args.model, prompts, config)))
+    found: dict[str, list[dict]] = {prompt["id"]: [] for prompt in prompts}
+    for number, options in enumerate(config["rounds"], 1):
+        for row in completions(args.model, [prompt for prompt in prompts if prompt["round"] == number], options):
+            found[row["id"]].append(row)
+    write_jsonl(args.out, [row for rows in found.values() for row in rows])
 
 
 def completions(model_name: str, prompts: list[dict], config: dict) -> Iterator[dict]:
-    """Yield one row for every prompt and setting, a prompt's rows together."""
+    """Yield one row for every prompt and setting of a round, a prompt's rows together."""
     model, tokenizer = load(model_name)
     taken: dict[str, dict[str, Drawn]] = {prompt["id"]: {} for prompt in prompts}
     progress = Progress(len(config["settings"]))
