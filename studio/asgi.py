@@ -14,19 +14,24 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.urls import Resolver404, resolve
 
-THREADS = 8
+TURNS = {"rank_next", "rank_submit", "rank_draft"}  # what labelers do all day: never behind somebody's download
 
 on_the_loop = get_asgi_application()
-in_threads = WSGIMiddleware(get_wsgi_application(), workers=THREADS)
+wsgi = get_wsgi_application()
+in_threads = WSGIMiddleware(wsgi, workers=8)
+in_turn = WSGIMiddleware(wsgi, workers=3)  # few, so that each is done soon: they compute more than they wait
 
 
-def is_async(path: str) -> bool:
+def place_of(path: str):
     try:
-        return iscoroutinefunction(resolve(path).func)
+        found = resolve(path)
     except Resolver404:
-        return False
+        return in_threads
+    if iscoroutinefunction(found.func):
+        return on_the_loop
+    return in_turn if found.url_name in TURNS else in_threads
 
 
 async def application(scope, receive, send) -> None:
-    sync = scope["type"] == "http" and not is_async(scope["path"])
-    await (in_threads if sync else on_the_loop)(scope, receive, send)
+    place = place_of(scope["path"]) if scope["type"] == "http" else on_the_loop
+    await place(scope, receive, send)

@@ -26,7 +26,8 @@ project = Project.objects.create(name="Restart", prompt_count=20)
 Membership.objects.create(project=project, user=bob)
 for n in range(20):
     messages = [{"role": "user", "content": f"Question {n}"}]
-    prompt = Prompt.objects.create(project=project, messages=messages, text=f"Question {n}", fingerprint=n, open_slots=1)
+    text = f"Question {n}"
+    prompt = Prompt.objects.create(project=project, messages=messages, text=text, fingerprint=n, open_slots=1)
     Completion.objects.bulk_create(Completion(prompt=prompt, text=text, fingerprint=text) for text in ("Yes.", "No."))
 """
 
@@ -140,9 +141,7 @@ def test_labels_survive_a_restart_and_labeling_goes_on(cluster, tmp_path):
         cluster.start()
         answers(lambda: client.get("/projects/restart/rank/").status_code == 200)
         assert submit(client, said).json()["again"] is True, "what was said before is there"
-        assert submit(client, card(following.text)).json()["again"] is False, (
-            "what was said meanwhile can be said again"
-        )
+        assert submit(client, card(following.text)).json()["again"] is False, "what was refused can be sent again"
         following = client.get("/projects/restart/rank/next/", params={"besides": card(following.text)["prompt"]})
         assert submit(client, card(following.text)).status_code == 200
         assert "8</b> of 20" in client.get("/projects/restart/rank/").text
