@@ -1,10 +1,10 @@
 """A studio of a benchmark's own over a fresh database, and the time, CPU and memory that a piece of work took."""
 
 import os
-import resource
 import tempfile
 import time
 from contextlib import contextmanager
+from threading import Event, Thread
 
 from benchmarks.labeling import database_of_its_own
 
@@ -31,14 +31,27 @@ def fresh_studio():
 
 @contextmanager
 def measured():
-    """Fills a dict with seconds, cpu seconds of this process, and growth of its peak memory in MB."""
-    peak, cpu, began, found = peak_mb(), time.process_time(), time.perf_counter(), {}
-    yield found
-    found |= {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu, "peak_growth_mb": peak_mb() - peak}
+    """Fills a dict with seconds, cpu seconds of this process, and growth in MB of its peak memory.
+
+    Counted is what the process holds of its own: pages of the database's file, which SQLite maps and the system takes
+    back when it likes, would count as its memory otherwise.
+    """
+    found, over, peak = {}, Event(), [own_mb()]
+    watch = Thread(target=lambda: [peak.append(own_mb()) for _ in iter(lambda: over.wait(0.02), True)], daemon=True)
+    watch.start()
+    cpu, began = time.process_time(), time.perf_counter()
+    try:
+        yield found
+    finally:
+        found |= {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+        over.set()
+        watch.join()
+        found |= {"peak_growth_mb": max(peak) - peak[0]}
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def own_mb() -> float:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
 
 
 def rates(found: dict, rows: int) -> dict:
