@@ -33,7 +33,7 @@ class ModelQuerySet(models.QuerySet):
 class ModelVersion(models.Model):
     """Weights we keep, or an endpoint we may ask. `name` is the family, `version` counts within it."""
 
-    STATUS = [(s, s.title()) for s in ("fetching", "ready", "failed")]
+    STATUS = [(s, s.title()) for s in ("fetching", "copying", "ready", "failed")]
     name = models.CharField(max_length=100)
     version = models.PositiveIntegerField(default=1)
     slug = models.SlugField(unique=True, max_length=120)  # name-vN: its id in the API and its folder models/<slug>
@@ -70,6 +70,15 @@ class ModelVersion(models.Model):
     def folder(self) -> str:
         """Key of its folder in the artifact store."""
         return f"models/{self.slug}"
+
+    @property
+    def coming(self) -> bool:
+        """Its weights are on their way here."""
+        return self.status in ("fetching", "copying")
+
+    @property
+    def from_folder(self) -> bool:
+        return self.source.startswith("/")
 
 
 class JobQuerySet(models.QuerySet):

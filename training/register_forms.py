@@ -45,12 +45,12 @@ class FromHub(Registration):
 class FromFolder(Registration):
     folder = forms.CharField(
         max_length=400,
-        help_text="On the web process's machine: config.json, tokenizer and *.safetensors. It is copied.",
+        help_text="On the studio's machine: config.json, tokenizer and *.safetensors. A worker copies it.",
         widget=forms.TextInput({"class": "code", "autocomplete": "off"}),
     )
 
     def register(self) -> ModelVersion:
-        return registry.register_folder(self.cleaned_data["folder"], **self.common())
+        return registry.queue_folder(self.cleaned_data["folder"], **self.common())
 
 
 class FromEndpoint(Registration):

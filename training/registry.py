@@ -73,6 +73,18 @@ def register_folder(
     return model
 
 
+def queue_folder(folder: Path | str, name: str = "", user=None, project: Project | None = None) -> ModelVersion:
+    """The same by a worker, for a page that must not wait: refused at once is what a glance at the folder refuses."""
+    folder = Path(folder).expanduser().absolute()
+    seen = glance(folder) | {"makes": kind_of_model(folder)}
+    if len(str(folder)) > 400:
+        raise BadModel("The folder's path is longer than 400 characters; give it a shorter one.")
+    known = {"source": str(folder), "created_by": user, "project": project} | seen
+    model = new_version(name or folder.resolve().name, status="copying", **known)
+    wake.on_commit("training.tasks.fetch_model", model.pk)
+    return model
+
+
 def register_hub(
     hub_id: str, name: str = "", makes: str = "policy", user=None, project: Project | None = None
 ) -> ModelVersion:
@@ -129,12 +141,33 @@ def publish(folder: Path, model: ModelVersion, copy) -> None:
 
 
 def kind_of_model(folder: Path) -> str:
-    names = json.loads((folder / "config.json").read_text()).get("architectures") or [""]
-    return "reward_model" if "SequenceClassification" in names[0] else "policy"
+    try:
+        names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or [""]
+        return "reward_model" if "SequenceClassification" in names[0] else "policy"
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise BadModel(f"{folder / 'config.json'} is no model's configuration; was its download cut off?") from None
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """sha256 of the weights, parameters and bytes. Raises BadModel unless it is a whole safetensors model."""
+    seen, digest = glance(folder), hashlib.sha256()
+    for path in weights_in(folder):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return {"sha256": digest.hexdigest()} | seen
+
+
+def glance(folder: Path) -> dict[str, Any]:
+    """Parameters and bytes, from names, sizes and headers alone. Raises BadModel as `describe` does."""
+    weights = weights_in(folder)
+    return {"parameters": sum(map(parameters, weights)), "bytes": sum(path.stat().st_size for path in files_in(folder))}
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def weights_in(folder: Path) -> list[Path]:
     if not (folder / "config.json").is_file():
         raise BadModel(f"{folder} holds no config.json, so it is no model folder.")
     if not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer.model").is_file():
@@ -143,12 +176,7 @@ def describe(folder: Path) -> dict[str, Any]:
     if not weights or all(path.name.startswith("adapter") for path in weights):
         what = "only an adapter: merge it into its base model first" if weights else "no *.safetensors weights"
         raise BadModel(f"{folder} holds {what}. Pickle files (.bin, .pt) are not loaded, because they can run code.")
-    digest = hashlib.sha256()
-    for path in weights:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {"sha256": digest.hexdigest(), "parameters": sum(map(parameters, weights)), "bytes": size}
+    return weights
 
 
 def parameters(path: Path) -> int:

@@ -5,12 +5,14 @@ import io
 import json
 import re
 import tarfile
+import time
 
 import pytest
 from django.conf import settings
 
 from annotation.models import Membership
 from tests.live import streamed
+from training import fetching
 from training.models import ModelVersion
 
 pytest_plugins = ["tests.training.pages"]
@@ -208,8 +210,24 @@ def test_an_admin_registers_a_folder_for_everyone(as_, admin, carol, tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     as_(admin).post("/models/new/?from=folder", {"folder": str(tmp_path), "name": "Tiny"})
     model = ModelVersion.objects.get()
-    assert (model.status, model.parameters, model.project) == ("ready", 6, None)
-    assert "Tiny" in text(as_(carol).get(f"/models/{model.slug}/"))
+    assert (model.status, model.parameters, model.project) == ("copying", 6, None)
+    assert "Copying</span>" in text(as_(carol).get("/models/"))
+    page = text(as_(carol).get(f"/models/{model.slug}/"))
+    assert "waiting for a worker" in page and "No worker is listening" in page and 'hx-trigger="every 2s"' in page
+    ModelVersion.objects.update(metrics={"done": model.bytes // 2, "since": time.time() - 9})
+    assert " left</span>" in text(as_(carol).get(f"/models/{model.slug}/"))
+    assert re.search(r"Copying (49|50) %</span>", text(as_(carol).get("/models/")))
+    ModelVersion.objects.update(metrics={})
+    fetching.fetch_model(ModelVersion.objects.get())
+    page = text(as_(carol).get(f"/models/{model.slug}/"))
+    assert "Tiny" in page and "model.safetensors" in page and "hx-trigger" not in page
+
+
+def test_a_folder_that_could_not_be_copied_says_why_and_an_admin_may_try_again(as_, admin, carol, make_model):
+    make_model(status="failed", source="/weights/big", message="The worker finds no folder.", project=None)
+    page = text(as_(admin).get("/models/polite-v1/"))
+    assert "could not be copied" in page and "finds no folder" in page and '/models/new/?from=folder"' in page
+    assert "Register it again" not in text(as_(carol).get("/models/polite-v1/"))
 
 
 @pytest.mark.parametrize(

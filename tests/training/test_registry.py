@@ -1,15 +1,18 @@
 """Models come from a folder, a hub, an endpoint or a training; what is not whole or not safe is refused."""
 
 import shutil
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from annotation.store import store
 from tests.tiny import tiny_model
 from tests.training import words
+from training import fetching
 from training.fetching import fetch_model, wake_lost
 from training.models import ModelVersion
-from training.registry import BadModel, new_version, register_endpoint, register_folder, register_hub
+from training.registry import BadModel, new_version, queue_folder, register_endpoint, register_folder, register_hub
 
 
 @pytest.fixture
@@ -58,6 +61,90 @@ def test_a_folder_that_is_no_whole_model_is_refused_with_the_reason(clean_home, 
     assert not ModelVersion.objects.exists()
 
 
+def test_a_worker_copies_a_folder_with_the_same_facts(clean_home, alice, folder):
+    at_once, queued = register_folder(folder, user=alice), queue_folder(folder, user=alice)
+    assert (queued.status, queued.slug, queued.parameters) == ("copying", "small-model-v2", 2)
+    fetch_model(queued)
+    queued.refresh_from_db()
+    assert (queued.status, queued.message, queued.metrics) == ("ready", "", {})
+    for fact in ("sha256", "parameters", "bytes", "makes"):
+        assert getattr(queued, fact) == getattr(at_once, fact), fact
+    names = [[path.name for path in fetching.files_in(store().fetch(m.folder))] for m in (at_once, queued)]
+    assert names[0] == names[1] and not list((clean_home / "models").glob(".*"))
+
+
+def test_a_copy_says_how_far_it_is(clean_home, alice, folder, monkeypatch):
+    monkeypatch.setattr(fetching, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(fetching, "PIECE", 64)
+    model, seen = queue_folder(folder, user=alice), []
+    assert fetching.progress(model) == {"done": 0, "total": model.bytes, "eta": None, "begun": False}
+    copy = fetching.copy
+
+    def watched(row, partial, say):
+        def look(done):
+            say(done=done)
+            row.refresh_from_db()
+            seen.append(fetching.progress(row))
+
+        copy(row, partial, look)
+
+    monkeypatch.setattr(fetching, "copy", watched)
+    fetch_model(model)
+    assert len(seen) > 4 and seen[-1]["done"] == model.bytes and seen[0]["begun"]
+    assert [at["done"] for at in seen] == sorted(at["done"] for at in seen) and seen[0]["eta"] >= 0
+
+
+def test_a_copy_that_a_worker_left_half_done_is_sent_again_and_begins_anew(clean_home, alice, folder):
+    model = queue_folder(folder, user=alice)
+    left = store().work(f"models/.{model.slug}-0123abcd")
+    left.mkdir()
+    model.metrics = {"beat": timezone.now().isoformat(), "done": 3}
+    model.save()
+    fetch_model(model)  # the message came twice: somebody copies it already
+    assert left.exists() and wake_lost() == 0
+    model.metrics["beat"] = (timezone.now() - timedelta(minutes=1)).isoformat()
+    model.save()
+    assert wake_lost() == 1
+    fetch_model(model)
+    model.refresh_from_db()
+    assert model.status == "ready" and not left.exists()
+
+
+def no_folder(folder, monkeypatch):
+    shutil.rmtree(folder)
+
+
+def a_full_disk(folder, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 0))
+
+
+def no_weights(folder, monkeypatch):
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(no_folder, "finds no folder"), (a_full_disk, "is full"), (no_weights, "no *.safetensors weights")],
+)
+def test_a_copy_that_fails_says_what_to_do(clean_home, alice, folder, monkeypatch, spoil, says):
+    model = queue_folder(folder, user=alice)
+    spoil(folder, monkeypatch)
+    fetch_model(model)
+    model.refresh_from_db()
+    assert model.status == "failed" and says in model.message
+    assert not list((clean_home / "models").iterdir())
+
+
+def test_a_folder_that_a_glance_refuses_is_never_queued(clean_home, alice, folder):
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(BadModel, match="no model's configuration"):
+        queue_folder(folder, user=alice)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BadModel, match="no \\*.safetensors weights"):
+        queue_folder(folder, user=alice)
+    assert not ModelVersion.objects.exists()
+
+
 @pytest.mark.training
 def test_a_real_model_is_told_from_a_reward_model_and_counted(clean_home, alice, tmp_path):
     from transformers import AutoModelForCausalLM
@@ -90,8 +177,6 @@ def test_a_hub_that_does_not_answer_is_a_failed_model_that_says_so(clean_home, a
 
 
 def test_a_fetch_nobody_does_is_sent_again(clean_home, alice):
-    from datetime import timedelta
-
     model = register_hub("owner/model", user=alice)
     assert wake_lost() == 0
     ModelVersion.objects.filter(pk=model.pk).update(created=model.created - timedelta(minutes=1))

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from annotation.access import RANK
 from annotation.downloads import download
 from annotation.models import Project
-from training import artifacts, curves
+from training import artifacts, curves, fetching
 from training.lineage import lineage
 from training.lineage_drawing import draw, tree
 from training.models import MAKES, ModelVersion
@@ -35,7 +35,7 @@ def models(request: HttpRequest) -> HttpResponse:
         "place": "models",
         "families": families(page[:PAGE]),
         "next": page[PAGE - 1].pk if len(page) > PAGE else None,
-        "fetching": any(model.status == "fetching" for model in page),
+        "coming": any(model.coming for model in page),
         "filters": {name: request.GET.get(name, "") for name in ("q", "makes")},
         "makes": MAKES,
         "may_register": may_register(request.user),
@@ -48,6 +48,7 @@ def families(versions: list[ModelVersion]) -> list[tuple[str, list[ModelVersion]
     order = {name: place for place, name in enumerate(dict.fromkeys(model.name for model in versions))}
     for model in versions:
         model.headline = curves.headline(model.metrics)
+        model.progress = fetching.progress(model)
         model.parameters_short = short(model.parameters)
     together = sorted(versions, key=lambda model: (order[model.name], -model.version))
     return [(name, list(group)) for name, group in groupby(together, key=lambda model: model.name)]
@@ -95,6 +96,8 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         "place": "models",
         "project": model.project,
         "model": model,
+        "progress": fetching.progress(model),
+        "may_register_again": request.user.is_superuser or (may_register(request.user) and not model.from_folder),
         "files": with_checksums(model, files) if request.GET.get("checksums") else [(file, "") for file in files],
         "checksums": bool(request.GET.get("checksums")),
         "card": card(model, files),
