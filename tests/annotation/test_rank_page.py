@@ -193,6 +193,29 @@ def test_a_page_that_waits_for_others_says_until_when(client, page, project, pro
     assert f"{lease.expires:%H:%M}" in html
 
 
+def looks_again(client, url):
+    return f'hx-get="{reverse("rank_next", args=["helpful-answers"])}"' in client.get(url).content.decode()
+
+
+def test_only_a_page_that_waits_looks_again_by_itself(client, page, make_prompt):
+    assert not looks_again(client, page)  # nothing was imported
+    make_prompt(completions=[])
+    Prompt.objects.update(open_slots=0)
+    assert looks_again(client, page)  # completions are missing
+    Prompt.objects.update(labels_given=1)
+    assert not looks_again(client, page)  # all is done
+
+
+def test_a_page_that_waits_for_others_looks_again_until_a_prompt_is_free(client, page, project, prompt, alice):
+    reserve(project, alice)
+    assert looks_again(client, page)
+    assert looks_again(client, page + "next/")
+    let_expire()
+    card = client.get(page + "next/").content.decode()
+    assert f'data-prompt="{prompt.pk}"' in card
+    assert "hx-trigger" not in card
+
+
 def test_the_last_page_counts_what_was_done(client, page, prompt):
     client.get(page)
     html = client.post(page + "submit/", form(prompt), follow=True).content.decode()

@@ -8,7 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import expect, sync_playwright
 
+from annotation.leases import reserve
 from annotation.models import Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
+from tests.annotation.test_leases import let_expire
 from tests.e2e.browser import ARGUMENTS, chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -345,6 +347,26 @@ def test_arabic_runs_from_right_to_left_and_math_and_code_are_drawn(visit, make_
     assert asks_dir == "rtl"
     expect(page.locator(".answer .katex")).to_have_count(1)
     expect(page.locator(".answer pre.code")).to_have_count(1)
+
+
+def test_a_page_that_waits_for_others_becomes_a_card_when_a_prompt_is_free(visit, make_prompt, project, alice):
+    prompt = make_prompt("Held by another", ["One", "Two", "Three"])
+    reserve(project, alice)
+    page = visit()
+    expect(page.locator(".rank-end")).to_contain_text("The rest is with others")
+    look = "document.dispatchEvent(new Event('visibilitychange'))"  # as coming back to the tab does
+    with page.expect_response("**/rank/next/"):
+        page.evaluate(look)
+    expect(page.locator(".rank-end")).to_contain_text("The rest is with others")
+    let_expire()
+    page.evaluate(look)
+    asks(page, prompt)
+    expect(page.locator("#announce")).to_have_text("A prompt is free now, 3 completions.")
+    for key in "213":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator(".rank-end")).to_contain_text("Done. Thank you.")
+    assert ranks_of(Ranking.objects.get()) == {"A": 2, "B": 1, "C": 3}
 
 
 def test_the_last_page_says_what_was_done(visit, make_prompt, project):

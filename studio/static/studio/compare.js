@@ -1,5 +1,5 @@
 // Stream every answer into its column, stop and retry them, and vote with one key.
-import { csrfToken, drawMath, toast } from "./studio.js";
+import { csrfToken, settle, toast } from "./studio.js";
 
 const page = document.getElementById("comparison");
 const running = new Map(); // column → AbortController
@@ -51,7 +51,7 @@ function show(column, event) {
   if (event.done) {
     text.classList.remove("streaming");
     text.innerHTML = event.html; // rendered and cleaned by the server
-    drawMath(text);
+    settle(text);
     const ends = { length: " · cut at max_tokens", stopped: " · stopped" };
     const count = event.tokens ? `${event.tokens} tokens · ` : "";
     column.querySelector(".facts").textContent = `${count}${event.seconds.toFixed(1)} s${ends[event.finish_reason] ?? ""}`;

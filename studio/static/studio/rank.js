@@ -1,5 +1,5 @@
 // The ranking page: turns the card when it is done, sends in the background, keeps drafts, undoes.
-import { drawMath, toast } from "./studio.js";
+import { reach, settle, toast } from "./studio.js";
 import { Card } from "./rank_card.js";
 import { listenToKeys } from "./rank_keys.js";
 import { Outbox } from "./rank_outbox.js";
@@ -20,7 +20,7 @@ async function fetchCard(besides) {
   const response = await fetch(`${page.dataset.next}?${query}`, { headers: { Accept: "text/html" } });
   if (!response.ok || response.redirected) throw new Error(`The next prompt did not come (${response.status}).`);
   const element = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("card");
-  await drawMath(element);
+  await settle(element);
   return element;
 }
 
@@ -34,10 +34,11 @@ function fetchAhead() {
 function show(element) {
   const old = document.getElementById("card");
   if (old !== element) old.replaceWith(document.adoptNode(element));
+  reach();
   const given = element.matches("form");
   card = given ? new Card(element, { announce, changed: () => draft.changed() }) : null;
   draft = given ? new Draft(element, page.dataset.draft, timer, showSaved) : null;
-  given ? timer.start(Number(element.dataset.seconds)) : timer.stop();
+  given ? timer.start(Number(element.dataset.seconds)) : (timer.stop(), window.htmx?.process(element));
   fetchAhead();
   return given;
 }
@@ -129,6 +130,15 @@ page.addEventListener("submit", (event) => {
   if (button?.classList.contains("undo")) undo();
   else if (button?.name === "reason") skip(button);
   else submit(button?.name === "best" ? button : null);
+});
+
+// A page that waits looks again by itself, but only while somebody sees it: what it finds is reserved for her.
+page.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
+page.addEventListener("htmx:afterSettle", ({ target }) => {
+  if (card || !target.matches("form#card")) return;
+  show(target);
+  if (document.activeElement === document.body) card.focusFirst();
+  announce(`A prompt is free now, ${card.answers.length} completions.`);
 });
 listenToKeys(page, () => card, { submit, skip, undo });
 window.addEventListener("pagehide", () => draft?.leave());

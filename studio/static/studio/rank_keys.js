@@ -53,7 +53,8 @@ export function listenToKeys(page, current, { submit, skip, undo }) {
     if (key === "f") return open(page.querySelector(".flags")), true;
     if (key === "c") return remark(), true;
     const steps = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 };
-    if (key in steps && !(target.type === "radio" && /Left|Right/.test(key))) return card.move(steps[key]), true;
+    const sideways = target.matches("input[type=radio], pre, .math, table"); // these have a use for left and right themselves
+    if (key in steps && !(sideways && /Left|Right/.test(key))) return card.move(steps[key]), true;
     return false;
   }
 

@@ -19,9 +19,25 @@ export function csrfToken() {
   return document.cookie.split("; ").find((c) => c.startsWith("csrftoken="))?.slice(10) ?? "";
 }
 
+// Text that has just come onto the page: its math is drawn, its wide parts can be scrolled by keyboard.
+export async function settle(root = document) {
+  await drawMath(root);
+  reach();
+}
+
+// What scrolls takes a tab stop, what fits takes none.
+export function reach() {
+  for (const element of document.querySelectorAll("pre, .math.display, .table:not(:has(a, button, input)), .prose table, .clamp, .preview, .log")) {
+    const wide = element.scrollWidth > element.clientWidth + 1;
+    const high = element.scrollHeight > element.clientHeight + 1 && getComputedStyle(element).overflowY !== "hidden";
+    if (wide || high) element.tabIndex = 0;
+    else element.removeAttribute("tabindex");
+  }
+}
+
 // KaTeX is fetched only by pages that show math.
 let katex = null;
-export async function drawMath(root = document) {
+async function drawMath(root) {
   const found = root.querySelectorAll(".math:not([data-drawn])");
   if (!found.length) return;
   if (!katex) {
@@ -37,7 +53,7 @@ export async function drawMath(root = document) {
 }
 
 document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRFToken"] = csrfToken(); });
-document.addEventListener("htmx:afterSettle", (event) => drawMath(event.target));
+document.addEventListener("htmx:afterSettle", (event) => settle(event.target));
 document.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
   const text = status === 413 ? "That is larger than the server accepts." : new DOMParser().parseFromString(responseText, "text/html").body.textContent.trim().slice(0, 200);
@@ -56,4 +72,6 @@ document.addEventListener("click", (event) => {
 });
 
 for (const box of document.querySelectorAll("#toasts .toast")) setTimeout(() => box.remove(), 8000);
-drawMath();
+addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true); // what was folded had no size
+settle();
