@@ -18,7 +18,8 @@ from training.models import ModelVersion, TrainingJob
 from training.registry import register_folder
 
 STARTER = "SmolLM2-135M-Instruct"
-SAMPLING = {"n": 2, "temperature": 0.7, "top_p": 0.95, "max_tokens": 96, "seed": 7}
+SETTINGS = {"max_steps": 100}  # on top of the small preset: a little over half of the pairs, for a short wait
+SAMPLING = {"n": 2, "temperature": 1.0, "top_p": 1.0, "max_tokens": 64, "seed": 7}  # what each model itself would say
 
 
 class Progress:
@@ -87,7 +88,7 @@ def trained(recipe: str, dataset: Dataset, base: ModelVersion, user, progress: P
     if job and job.status == "succeeded":
         return job
     progress.start(f"train {recipe.replace('_', ' ')} on {dataset.rows_train} pairs")
-    job = job or launch(user, dataset, recipe, base, recipe_module(recipe).PRESETS["small"], name=name)
+    job = job or launch(user, dataset, recipe, base, recipe_module(recipe).PRESETS["small"] | SETTINGS, name=name)
     while not job.ended:
         time.sleep(0.5)
         job.refresh_from_db()
