@@ -1,9 +1,10 @@
 """Ways to register a model: from the hub, from a folder of this machine, as an endpoint that someone else serves."""
 
+from asgiref.sync import async_to_sync
 from django import forms
 
 from annotation.models import Project
-from training import registry
+from training import registry, serving
 from training.endpoints import RefusedAddress, check_url
 from training.models import ModelVersion
 
@@ -71,8 +72,13 @@ class FromEndpoint(Registration):
         help_text="Name of the environment variable that holds it, such as OPENAI_API_KEY. The key is never stored.",
     )
 
+    anyway = forms.BooleanField(
+        required=False, label="Register it although it does not say what it has", widget=forms.HiddenInput
+    )  # shown once it is needed
+
     def __init__(self, user, data=None):
         super().__init__(user, data)
+        self.order_fields([name for name in self.fields if name != "anyway"])
         if not user.is_superuser:  # a key must not be sent to an address that someone without that trust typed in
             del self.fields["key_env"]
 
@@ -82,8 +88,40 @@ class FromEndpoint(Registration):
         except (RefusedAddress, ValueError) as error:
             raise forms.ValidationError(str(error)) from None
 
+    def clean_key_env(self) -> str:
+        name = self.cleaned_data["key_env"]
+        if name and not registry.KEY_NAME.fullmatch(name):
+            raise forms.ValidationError("Name it like OPENAI_API_KEY, ending in _API_KEY: no other variable is sent.")
+        return name
+
+    def clean(self) -> dict:
+        """Ask the endpoint itself, once everything typed may be sent to it."""
+        data = super().clean()
+        if self.errors:
+            return data
+        try:
+            there = async_to_sync(serving.offered)(data["url"], data.get("key_env", ""))
+        except serving.ServingError as error:
+            self.fields["anyway"].widget = forms.CheckboxInput()
+            if not data["anyway"]:
+                advice = "Check the address and the server, or tick the box below to register it all the same."
+                self.add_error("url", f"{error} {advice}")
+            return data
+        if data["endpoint_model"] not in there:
+            self.add_error("endpoint_model", f"The endpoint has no model of this name. It offers {some(there)}.")
+        return data
+
     def register(self) -> ModelVersion:
         data = self.cleaned_data
         return registry.register_endpoint(
             data["url"], endpoint_model=data["endpoint_model"], key_env=data.get("key_env", ""), **self.common()
         )
+
+
+def some(names: list[str], most: int = 12) -> str:
+    """
+    >>> some(["a", "b"]), some([]), some(["a", "b", "c"], most=2)
+    ('a, b', 'none', 'a, b and 1 more')
+    """
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(name[:200] for name in names[:most]) + rest or "none"

@@ -1,5 +1,6 @@
 """Asking models: ours through the model server, others at their own OpenAI-compatible address."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -8,11 +9,13 @@ from dataclasses import dataclass
 import httpx
 from django.conf import settings
 
-from training.endpoints import pinned_transport
+from training.endpoints import RefusedAddress, pinned_transport
 from training.models import ModelVersion
 
 SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop", "n")  # what a caller may set
 PATIENCE = httpx.Timeout(10, read=600)  # a model may have to be loaded first
+LISTING = 5.0  # seconds for an endpoint to list its models, while a person waits
+LONGEST = 4 << 20  # bytes of such a list
 
 
 class ServingError(RuntimeError):
@@ -40,9 +43,13 @@ def server_headers() -> dict:
 def target(model: ModelVersion) -> Target:
     if not model.endpoint:
         return Target(f"{settings.MODEL_SERVER_URL}/v1", model.slug, server_headers(), ours=True)
-    key = os.environ.get(model.endpoint_key_env, "") if model.endpoint_key_env else ""
+    return elsewhere(model.endpoint, model.endpoint_model or model.name, model.endpoint_key_env)
+
+
+def elsewhere(url: str, model: str, key_env: str) -> Target:
+    key = os.environ.get(key_env, "") if key_env else ""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return Target(model.endpoint.rstrip("/"), model.endpoint_model or model.name, headers, ours=False)
+    return Target(url.rstrip("/"), model, headers, ours=False)
 
 
 def reason(response: httpx.Response) -> str:
@@ -57,6 +64,28 @@ def unreachable(model: ModelVersion, error: Exception) -> ServingError:
     where = target(model).url
     hint = "" if model.endpoint else " Start it with `studio up` or `studio server`."
     return ServingError(f"The model server at {where} does not answer ({type(error).__name__}).{hint}")
+
+
+async def offered(url: str, key_env: str = "") -> list[str]:
+    """The models an endpoint says it has. Raises ServingError when it does not say, or not soon."""
+    there, body = elsewhere(url, "", key_env), b""
+    plain = {"Accept-Encoding": "identity"}  # a small answer must not unpack into a large one
+    try:
+        ask = there.client()
+        async with asyncio.timeout(LISTING), ask, ask.stream("GET", f"{there.url}/models", headers=plain) as reply:
+            async for piece in reply.aiter_raw():
+                body += piece
+                if len(body) > LONGEST:
+                    raise ServingError(f"{there.url}/models never ends.")
+        if reply.is_error:
+            raise ServingError(f"{there.url}/models answers with HTTP {reply.status_code}.")
+        return [str(model["id"]) for model in json.loads(body)["data"]]
+    except RefusedAddress as error:
+        raise ServingError(str(error)) from error
+    except (httpx.HTTPError, OSError) as error:  # OSError: also a TimeoutError
+        raise ServingError(f"{there.url} does not answer ({type(error).__name__}).") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ServingError(f"{there.url}/models does not answer with a list of models.") from error
 
 
 async def post(model: ModelVersion, route: str, body: dict) -> dict:

@@ -5,14 +5,18 @@ import io
 import json
 import re
 import tarfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from annotation.models import Membership
 from tests.live import streamed
-from training import fetching
+from tests.serving import TOKEN
+from training import fetching, serving
 from training.models import ModelVersion
 
 pytest_plugins = ["tests.training.pages"]
@@ -244,8 +248,20 @@ def test_an_endpoint_inside_this_network_is_refused(as_, admin, url):
     assert 'class="error"' in text(answer)
 
 
+def offers(monkeypatch, *names):
+    asked = []
+
+    async def offered(url, key_env=""):
+        asked.append((url, key_env))
+        return list(names)
+
+    monkeypatch.setattr(serving, "offered", offered)
+    return asked
+
+
 def test_private_endpoints_are_taken_where_the_studio_is_told_so(as_, alice, project, monkeypatch):
     monkeypatch.setattr(settings, "PRIVATE_ENDPOINTS", True, raising=False)
+    offers(monkeypatch, "m")
     form = {"url": "http://127.0.0.1:8001/v1/", "endpoint_model": "m", "name": "vLLM", "project": project.pk}
     as_(alice).post("/models/new/?from=endpoint", form)
     model = ModelVersion.objects.get()
@@ -253,18 +269,78 @@ def test_private_endpoints_are_taken_where_the_studio_is_told_so(as_, alice, pro
 
 
 @pytest.mark.parametrize("key", ["STUDIO_SECRET_KEY", "DATABASE_URL", "sk-12345", "AWS_SECRET_ACCESS_KEY"])
-def test_no_other_secret_of_this_process_can_be_named_as_a_key(as_, admin, key):
+def test_no_other_secret_of_this_process_can_be_named_as_a_key(as_, admin, key, monkeypatch):
+    asked = offers(monkeypatch, "m")
     form = {"url": "https://1.1.1.1/v1", "endpoint_model": "m", "key_env": key}
     answer = as_(admin).post("/models/new/?from=endpoint", form)
     assert answer.status_code == 422 and "_API_KEY" in text(answer) and not ModelVersion.objects.exists()
+    assert not asked
 
 
-def test_only_an_admin_lets_a_key_be_sent_to_an_address(as_, alice, admin, project):
+def test_only_an_admin_lets_a_key_be_sent_to_an_address(as_, alice, admin, project, monkeypatch):
+    asked = offers(monkeypatch, "m")
     form = {"url": "https://1.1.1.1/v1", "endpoint_model": "m", "key_env": "OPENAI_API_KEY", "project": project.pk}
     as_(alice).post("/models/new/?from=endpoint", form)
     assert ModelVersion.objects.get().endpoint_key_env == ""
     as_(admin).post("/models/new/?from=endpoint", form)
     assert ModelVersion.objects.first().endpoint_key_env == "OPENAI_API_KEY"
+    assert asked == [("https://1.1.1.1/v1", ""), ("https://1.1.1.1/v1", "OPENAI_API_KEY")]
+
+
+def test_an_endpoint_is_asked_whether_it_has_the_model(as_, admin, served, monkeypatch):
+    monkeypatch.setattr(settings, "PRIVATE_ENDPOINTS", True, raising=False)
+    monkeypatch.setenv("SERVED_API_KEY", TOKEN)
+    form = {"url": f"{served.url}/v1", "endpoint_model": "smal-v1", "key_env": "SERVED_API_KEY", "anyway": "on"}
+    answer = as_(admin).post("/models/new/?from=endpoint", form)
+    page = text(answer)
+    assert answer.status_code == 422 and not ModelVersion.objects.exists()
+    assert "has no model of this name. It offers " in page and "small-v1" in page and 'name="anyway"' not in page
+    as_(admin).post("/models/new/?from=endpoint", form | {"endpoint_model": "small-v1", "anyway": ""})
+    assert ModelVersion.objects.get().endpoint_model == "small-v1"
+
+
+def test_an_endpoint_that_does_not_say_what_it_has_needs_a_tick(as_, admin, served, monkeypatch):
+    monkeypatch.setattr(settings, "PRIVATE_ENDPOINTS", True, raising=False)
+    assert 'name="anyway"' not in text(as_(admin).get("/models/new/?from=endpoint"))
+    for url, says in (("http://127.0.0.1:9/v1", "does not answer"), (f"{served.url}/v1", "answers with HTTP 401")):
+        form = {"url": url, "endpoint_model": "m"}
+        answer = as_(admin).post("/models/new/?from=endpoint", form)
+        page = text(answer)
+        assert answer.status_code == 422 and says in page and not ModelVersion.objects.exists()
+        assert re.search(r'<input type="checkbox" name="anyway"', page)
+        as_(admin).post("/models/new/?from=endpoint", form | {"anyway": "on"})
+        ModelVersion.objects.get(endpoint=url).delete()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"<html>", "not answer with a list"), (b'{"data": 7}', "not answer with a list"),
+        (b"[1]", "not answer with a list"),
+        (b'{"data": [{"id": "' + b"m" * 5_000_000, "never ends"), (None, "does not answer (TimeoutError)"),
+    ],
+)  # fmt: skip
+def test_an_endpoint_cannot_hold_up_or_fill_the_studio(body, says, monkeypatch):
+    monkeypatch.setattr(settings, "PRIVATE_ENDPOINTS", True, raising=False)
+    monkeypatch.setattr(serving, "LISTING", 1.0)
+
+    class Odd(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            time.sleep(0 if body else 2)
+            self.wfile.write(body or b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(serving.ServingError, match=re.escape(says)):
+            async_to_sync(serving.offered)(f"http://127.0.0.1:{server.server_port}/v1")
+    finally:
+        server.shutdown()
 
 
 def test_a_win_rate_stands_with_its_interval_and_its_judge(as_, alice, make_model):
