@@ -10,6 +10,13 @@ from training.models import ModelVersion, TrainingJob
 
 MOST_LABELERS = 12  # named one by one; the rest are one node
 IMPORTED = "arrived ranked"
+SOURCES = {
+    "page": "the ranking page",
+    "comparison": "comparisons",
+    "import": "imports",
+    "api": "the API",
+    "demo": "the demo",
+}
 
 
 class Lineage:
@@ -67,10 +74,22 @@ def origin(model: ModelVersion) -> str:
 def add_dataset(drawn: Lineage, dataset: Dataset, job_key: str) -> None:
     pairs = f"{dataset.rows_train} to train on, {dataset.rows_eval} held out"
     key = drawn.add("dataset", dataset.pk, dataset.name, pairs, dataset.get_absolute_url(), job_key)
-    sources = ", ".join(f"{count} {name}" for name, count in dataset.report.get("sources", {}).items())
+    sources = sources_of(dataset.report.get("sources", {}))
     url = reverse("prompts", args=[dataset.project.slug])
     rankings = drawn.add("rankings", dataset.pk, f"{dataset.ranking_count} rankings", sources, url, key)
     add_labelers(drawn, dataset, rankings)
+
+
+def sources_of(counts: dict[str, int]) -> str:
+    """
+    >>> sources_of({"demo": 203}), sources_of({"page": 1, "comparison": 12}), sources_of({})
+    ('203 pairs from the demo', '1 pair from the ranking page, 12 from comparisons', '')
+    """
+    parts = (
+        f"{count if at else pairs_of(count)} from {SOURCES.get(name, name)}"
+        for at, (name, count) in enumerate(counts.items())
+    )
+    return ", ".join(parts)
 
 
 def add_labelers(drawn: Lineage, dataset: Dataset, rankings: str) -> None:

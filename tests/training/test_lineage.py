@@ -48,7 +48,7 @@ def test_a_trained_model_leads_back_to_its_labelers(make_trained):
     assert sources_of(drawn, "Polite pairs") == {"10 rankings"}
     assert sources_of(drawn, "10 rankings") == {"alice", "bob", "arrived ranked"}
     details = {node["label"]: node["detail"] for node in drawn.nodes}
-    assert details["bob"] == "1 pair" and details["10 rankings"] == "8 page, 2 comparison"
+    assert details["bob"] == "1 pair" and details["10 rankings"] == "8 pairs from the ranking page, 2 from comparisons"
     assert all(node["url"] for node in drawn.nodes if node["kind"] != "labeler")
 
 
