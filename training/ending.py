@@ -36,9 +36,14 @@ def finish(job: TrainingJob, run_dir: Path, code: int | None) -> None:
     attempts = 0 if made_progress(run_dir) else job.attempts
     again, ended_by_signal = attempts < ATTEMPTS, not status and code in (None, -signal.SIGTERM)
     if status == "succeeded" or (status == "stopped" and (job.cancel == "save" or not (job.cancel or again))):
-        keep_model(job, run_dir, result)
-    elif job.cancel == "stop" or (job.cancel and ended_by_signal):  # asked before there was anything to save
+        if status == "stopped" and not (run_dir / "model").exists():  # asked before there was anything to save
+            end(job, run_dir, "stopped", result=result)
+        else:
+            keep_model(job, run_dir, result)
+    elif job.cancel == "stop":
         end(job, run_dir, "cancelled", result=result)
+    elif job.cancel and ended_by_signal:  # asked before it could even listen
+        end(job, run_dir, "stopped")
     elif status == "failed":
         end(job, run_dir, "failed", result=result, error=result.get("error") or explain(run_dir, code))
     elif again and (status == "stopped" or (ended_by_signal and (has_checkpoint(run_dir) or job.pid is None))):

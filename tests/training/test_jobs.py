@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+import time
 
 import psutil
 import pytest
@@ -10,7 +11,7 @@ from django.db import connection
 
 from annotation.store import store
 from tests.training import engine
-from tests.training.engine import at_step, ended
+from tests.training.engine import at_step, ended, wait_for
 from training.jobs import BadJob, cancel, launch, queue_place, resume, run_job, why_waiting
 from training.recipes.config import BadConfig
 
@@ -70,7 +71,7 @@ def test_a_launched_job_is_trained_by_a_worker_and_its_model_is_registered(launc
 def test_every_setting_is_kept_with_its_value_not_only_the_given_ones(launch_words):
     job = launch_words(max_steps=3)
     assert job.settings == {
-        "learning_rate": 0.1, "max_steps": 3, "save_steps": 5, "pause": 0.0, "fail": "", "padding": 0,
+        "learning_rate": 0.1, "max_steps": 3, "loading": 0.0, "save_steps": 5, "pause": 0.0, "fail": "", "padding": 0,
     }  # fmt: skip
 
 
@@ -160,6 +161,21 @@ def test_stop_and_save_registers_what_was_learned_so_far(launch_words, in_backgr
     cancel(job, "save")
     ended(job, 15)
     assert job.status == "stopped" and job.model.status == "ready" and 6 <= job.step < 1000
+
+
+@pytest.mark.parametrize(("how", "status"), [("save", "stopped"), ("stop", "cancelled")])
+def test_a_job_that_still_loads_stops_at_once_with_nothing_to_save(launch_words, in_background, how, status):
+    job = launch_words(loading=600)
+    in_background(job)
+    wait_for(lambda: (folder_of(job) / "starts.txt").exists(), 30)
+    asked = time.monotonic()
+    cancel(job, how)
+    ended(job, 15)
+    assert time.monotonic() - asked < 4, "not killed after the grace of a stop, nor waited for"
+    assert (job.status, job.model, job.error, job.step) == (status, None, None, 0)
+    assert "nothing to save" in (folder_of(job) / "log.txt").read_text()
+    resume(job)
+    assert job.status == "queued"
 
 
 def test_a_job_that_will_not_listen_is_killed_when_it_must_stop_now(launch_words, in_background):

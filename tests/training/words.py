@@ -25,6 +25,7 @@ MAKES = "reward_model"
 class Config:
     learning_rate: Annotated[float, "size of a gradient step"] = 0.1
     max_steps: Annotated[int, "gradient steps"] = 20
+    loading: Annotated[float, "seconds until the first step"] = 0.0
     save_steps: Annotated[int, "steps between checkpoints; 0: none"] = 5
     pause: Annotated[float, "seconds to rest after each step"] = 0.0
     fail: Annotated[str, "how to go wrong at the third step: raise, exit, kill or nan"] = ""
@@ -44,6 +45,8 @@ def train(config: Config, run_dir: Path) -> None:
     step, weights = restored(run.checkpoints)
     with (run_dir / "starts.txt").open("a") as starts:  # who trained here, and from which step
         starts.write(f"{os.getpid()} {step}\n")
+    time.sleep(config.loading)
+    Stop.first_step()
     while step < config.max_steps and not Stop.asked:
         loss, right = gradient_step(rows, weights, config.learning_rate)
         step += 1

@@ -26,6 +26,7 @@ class Recorder:
         self.mark = (self.began, 0, 0)  # when, at which step, after how many tokens the last line was written
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        Stop.first_step()
         self.first_step, self.began = state.global_step, time.time()
         self.tokens = self.tokens_before = tokens_until(self.run, state.global_step) if state.global_step else 0
         self.mark = (self.began, state.global_step, self.tokens)

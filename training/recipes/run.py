@@ -111,13 +111,27 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class Stop:
-    """SIGTERM asks: finish the step, save, end well."""
+    """SIGTERM asks: finish the step, save, end well. Before the first step there is nothing to save: end at once."""
 
-    asked = False
+    asked = loading = False
 
     @classmethod
-    def listen(cls) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: setattr(cls, "asked", True))
+    def listen(cls, run_dir: Path, started: float) -> None:
+        def asked(*_: Any) -> None:
+            cls.asked = True
+            # One of several processes must not leave the others waiting for it: they agree after the first step.
+            if cls.loading and machine.world_size() == 1:
+                print("asked to stop before the first step; there is nothing to save", flush=True)
+                outcome(run_dir, "stopped", time.time() - started)
+                os._exit(0)  # an exception could end up in some library's hands
+
+        cls.loading = True
+        signal.signal(signal.SIGTERM, asked)
+
+    @classmethod
+    def first_step(cls) -> None:
+        """From here on there is something to save."""
+        cls.loading = False
 
 
 def main(config_class: type, problems: Callable[[Any], list[str]], train: Callable[[Any, Path], None]) -> None:
@@ -125,7 +139,7 @@ def main(config_class: type, problems: Callable[[Any], list[str]], train: Callab
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m training.recipes.NAME RUN_DIR")
     run_dir, started = Path(sys.argv[1]).resolve(), time.time()
-    Stop.listen()
+    Stop.listen(run_dir, started)
     try:
         if machine.is_main_process():
             (run_dir / "result.json").unlink(missing_ok=True)
@@ -146,10 +160,15 @@ def fail(run_dir: Path, error: BaseException, seconds: float) -> None:
         return
     for partial in (run_dir / "checkpoints" / ".partial", run_dir / "model.partial"):
         shutil.rmtree(partial, ignore_errors=True)  # also makes room for the result on a full disk
+    outcome(run_dir, "failed", seconds, explain(error))
+
+
+def outcome(run_dir: Path, status: str, seconds: float, error: dict[str, str] | None = None) -> None:
+    """result.json of a training that left no model."""
     last = last_metrics(run_dir)
     known = {"step": last.get("step", 0), "total": last.get("total", 0), "metrics": last.get("values", {})}
     peak = {"tokens": 0, "seconds": seconds, "peak_memory": machine.peak_memory("cpu"), "device": ""}
-    write_json(run_dir / "result.json", {"status": "failed"} | known | peak | {"error": explain(error)})
+    write_json(run_dir / "result.json", {"status": status} | known | peak | {"error": error})
 
 
 def last_metrics(run_dir: Path) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,30 @@ def test_sigterm_finishes_the_step_and_saves_and_a_second_start_goes_on(make_run
     assert [line["step"] for line in metrics(run_dir)].count(stopped["step"]) <= 2
     assert done["tokens"] > stopped["tokens"]
     assert not (run_dir / "checkpoints").exists()
+
+
+def wait_until_it_listens(pid, seconds=60):
+    """Until the process catches SIGTERM."""
+    until = time.time() + seconds
+    while time.time() < until:
+        caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.M).group(1)
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never listened")
+
+
+@pytest.mark.parametrize("name", ["dpo", "reward_model", "sft"])
+def test_a_run_that_still_loads_ends_at_once_when_asked_to_stop(make_run, name):
+    run_dir = make_run(name, max_steps=3000)
+    child = start(run_dir)
+    wait_until_it_listens(child.pid)
+    time.sleep(0.5)  # it imports torch and TRL now, for seconds
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=10) == 0
+    stopped = result(run_dir)
+    assert (stopped["status"], stopped["step"], stopped["error"]) == ("stopped", 0, None)
+    assert not (run_dir / "model").exists() and not (run_dir / "metrics.jsonl").exists()
 
 
 def test_a_killed_run_started_again_ends_as_one_that_was_never_killed(make_run):
