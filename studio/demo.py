@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -117,11 +120,23 @@ def unseen_prompts(dataset: Dataset) -> list[list[dict]]:
     return held_out_prompts(dataset) + list(waiting.values_list("messages", flat=True))
 
 
+def server_up(seconds: float = 60) -> None:
+    """The model server starts beside the demo, and a demo begun again can need it before it listens."""
+    end = time.monotonic() + seconds
+    address = urlsplit(settings.MODEL_SERVER_URL)
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection((address.hostname, address.port or 80), timeout=1):
+            return
+        time.sleep(0.3)
+    raise SystemExit(f"The model server at {settings.MODEL_SERVER_URL} did not start; see {settings.HOME / 'logs'}.")
+
+
 def compared(policy: ModelVersion, base: ModelVersion, scorer: ModelVersion, dataset: Dataset, progress: Progress):
     """Win rate of the trained policy over its base on prompts no training saw; kept with the policy."""
     if "win_rate" not in policy.metrics:
         prompts = unseen_prompts(dataset)
         progress.start(f"answer {len(prompts)} held-out prompts with both models")
+        server_up()
         share = asyncio.run(play(policy, base, scorer, prompts, progress.at, **SAMPLING))
         policy.metrics["win_rate"] = share.__dict__ | {"base": base.slug, "scorer": scorer.slug, "sampling": SAMPLING}
         policy.save(update_fields=["metrics"])
