@@ -17,7 +17,7 @@ from django.utils.text import slugify
 
 from annotation import wake
 from annotation.conversion import DISAGREEMENT, settle
-from annotation.models import Dataset, Project, RankedCompletion
+from annotation.models import Dataset, Project, RankedCompletion, Ranking
 from annotation.pairs import chosen_rankings, lines, prompts_with_pairs
 from annotation.report import Report
 from annotation.store import store
@@ -235,10 +235,16 @@ def publish(dataset: Dataset, folder: Path, written: dict[str, Any]) -> None:
         rows_train=written["train"],
         rows_eval=written["eval"],
         ranking_count=written["report"]["rankings"],
-        report=written["report"],
+        report=written["report"] | {"labels": labels_then(dataset)},
         done=dataset.total,
         total=dataset.total,
     )
+
+
+def labels_then(dataset: Dataset) -> int:
+    """All labels asked for and given by then, those the options leave out too: what comes later is new."""
+    given = Ranking.objects.filter(prompt__project=dataset.project, created__lte=dataset.created)
+    return given.exclude(source="comparison").count()
 
 
 def fingerprint_of(folder: Path) -> str:

@@ -369,3 +369,8 @@ class Dataset(models.Model):
     def folder(self) -> str:
         """Key of its folder in the artifact store: train.jsonl, eval.jsonl and the same as Parquet."""
         return f"datasets/{self.slug}"
+
+    @property
+    def labels_then(self) -> int:
+        """Labels the project had when it was frozen, those it leaves out included."""
+        return self.report.get("labels", self.ranking_count)

@@ -45,7 +45,7 @@ def live(user) -> dict:
         project.progress = done[project.pk]
     frozen = list(Dataset.objects.visible_to(user).filter(status="ready").order_by("created").distinct())
     counted = counts(user, projects) | {"datasets": len(frozen)}
-    newest = {dataset.project_id: dataset.ranking_count for dataset in frozen}
+    newest = {dataset.project_id: dataset.labels_then for dataset in frozen}
     return {
         "counts": counted,
         "silent": silent(),

@@ -6,7 +6,7 @@ from typing import Any
 
 WIDTH, HEIGHT, GAP_X, GAP_Y = 184, 48, 44, 12
 LANE = 8  # height of an edge that passes a column
-FITS = {"label": 23, "detail": 29}  # characters in a box
+FITS = {"label": 23, "detail": 26}  # characters in a box
 
 Edge = tuple[str, str]
 

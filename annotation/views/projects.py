@@ -113,7 +113,7 @@ def state_of(project: Project, user) -> dict:
     if project.role == "manager":
         context["lacking"] = overview.bounded(overview.waiting(project.prompts))
         newest = Dataset.objects.filter(project=project, status="ready").first()
-        context["fresh"] = done.given - newest.ranking_count if newest else done.given
+        context["fresh"] = done.given - newest.labels_then if newest else done.given
         context["newest"] = newest
     return context
 

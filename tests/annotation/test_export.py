@@ -106,3 +106,11 @@ def test_the_running_studio_streams_it(client, live_studio, project, ranked, ali
     with httpx.stream("GET", address, cookies=cookies) as response:
         assert response.headers["content-disposition"].startswith("attachment")
         assert sum(part.count(b"\n") for part in response.iter_bytes()) == 2
+
+
+def test_a_ranking_that_places_nothing_is_exported_all_the_same(project, make_prompt, bob):
+    Ranking.objects.create(prompt=make_prompt(), labeler=bob, bad_prompt=True, comment="no sense")
+    (line,) = exported(project)
+    assert [(said["ranks"], said["bad_prompt"], said["comment"]) for said in line["rankings"]] == [
+        ({}, True, "no sense")
+    ]

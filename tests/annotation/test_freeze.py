@@ -163,6 +163,13 @@ def test_flags_sources_labelers_and_criteria_choose_the_rankings(project, make_p
     assert report["labelers"] == {str(bob.pk): 15, str(alice.pk): 12}
 
 
+def test_labels_a_dataset_leaves_out_are_not_new_ones(project, labeled, rank, make_prompt, alice, bob):
+    rank(make_prompt("All bad", ("Worse.", "Worst.")), bob, all_bad=True)
+    dataset = now(project)
+    rank(labeled[0], alice)
+    assert (dataset.ranking_count, dataset.labels_then) == (30, 31)
+
+
 def test_disagreement_is_kept_or_settled_as_asked(project, make_prompt, rank, alice, bob, carol):
     for n in range(3):
         prompt = make_prompt(f"Question {n}?", ("a", "b"), wanted=3)

@@ -214,6 +214,7 @@ def test_a_file_that_breaks_off_keeps_what_came_before(project, tmp_path):
     path.write_text(json.dumps([row(n) for n in range(300)])[:-1] + ', {"prompt": ')
     job = import_path(project, path)
     assert job.status == "failed" and "after row 300" in job.message
+    assert job.added == project.prompts.count() == 300
 
 
 # ---- as a job ----
