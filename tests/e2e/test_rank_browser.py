@@ -46,6 +46,8 @@ def visit(browser, live_server, project, bob):
 
     yield visit
     for context in contexts:
+        for page in context.pages:  # a request still under way would hold what emptying the database waits for
+            page.wait_for_load_state("networkidle")
         context.close()
     assert not complaints
 
@@ -354,9 +356,11 @@ def test_a_page_that_waits_for_others_becomes_a_card_when_a_prompt_is_free(visit
     reserve(project, alice)
     page = visit()
     expect(page.locator(".rank-end")).to_contain_text("The rest is with others")
-    look = "document.dispatchEvent(new Event('visibilitychange'))"  # as coming back to the tab does
-    with page.expect_response("**/rank/next/"):
-        page.evaluate(look)
+    look = """() => new Promise((done) => {  // as coming back to the tab does; done when the answer stands on the page
+        document.addEventListener("htmx:afterSettle", () => done(), { once: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    })"""
+    page.evaluate(look)
     expect(page.locator(".rank-end")).to_contain_text("The rest is with others")
     let_expire()
     page.evaluate(look)
