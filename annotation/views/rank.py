@@ -10,7 +10,7 @@ from django.utils.html import strip_tags
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.access import project_at_desk, project_or_404
+from annotation.access import project_or_404, visible_project
 from annotation.models import Project, Prompt, Skip
 from annotation.progress import progress, standstill
 from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_held, submit_ranking
@@ -32,7 +32,7 @@ def rank(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
     """The card after those `besides`, fetched ahead so that the page turns at once."""
-    project = project_at_desk(request.user, slug)
+    project = visible_project(request.user, slug)
     besides = [pk for text in request.GET.getlist("besides")[:20] if (pk := number(text))]
     context = card(request, project, besides)
     return render(request, f"annotation/rank_{'card' if context['task'] else 'end'}.html", context)
