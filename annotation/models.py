@@ -11,8 +11,21 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
 
-KINDS = {"ranking": "Ranking: order several completions"}
-SHAPES = {"pairs": "Preference pairs (prompt, chosen, rejected)"}
+KINDS = {
+    "ranking": "Ranking: order several completions",
+    "steps": "Steps: mark each step of a solution",
+}
+SHAPES = {
+    "pairs": "Preference pairs (prompt, chosen, rejected)",
+    "stepwise": "Stepwise rows (prompt, completions, labels)",
+    "outcome": "Outcome rows (prompt, completion, label)",
+}
+SPLITS = {
+    "blank_line": "at blank lines",
+    "line": "at every line",
+    "step_n": "before “Step 1:”, “Step 2:”, …",
+    "sentence": "after every sentence",
+}
 
 models.TextField.register_lookup(Length)
 
@@ -23,6 +36,10 @@ def kinds() -> list[tuple[str, str]]:
 
 def shapes() -> list[tuple[str, str]]:
     return list(SHAPES.items())
+
+
+def splits() -> list[tuple[str, str]]:
+    return list(SPLITS.items())
 
 
 def fingerprint(value: object) -> str:
@@ -52,6 +69,13 @@ class Project(models.Model):
     allow_ties = models.BooleanField(default=True)
     blind = models.BooleanField(default=True, help_text="Hide which model wrote a completion, and shuffle")
     ask_ratings = models.BooleanField(default=False, help_text="Also ask a 1–7 rating for each completion")
+    stop_at_first_bad = models.BooleanField(
+        default=False, help_text="A trace is done at its first bad step; what comes after it is not asked"
+    )
+    split_rule = models.CharField(
+        max_length=20, choices=splits, default="blank_line", help_text="Where a whole solution is cut into steps"
+    )
+    proposals = models.JSONField(default=list, blank=True)  # sources whose labels the step page proposes
     prompt_count = models.PositiveIntegerField(default=0)
     created = models.DateTimeField(auto_now_add=True)
 
@@ -119,7 +143,11 @@ class PromptQuerySet(models.QuerySet):
 
 
 class Prompt(models.Model):
-    """A chat to be answered. Its three counters hold: open_slots + leases + labels_given = wanted (or more given)."""
+    """A chat to be answered. Its three counters hold: open_slots + leases + labels_given = wanted (or more given).
+
+    In a project of kind `steps` it is a problem with one completion, the trace whose steps are marked; another solution
+    of the same problem is another prompt.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts", db_index=False)  # prompt_by_id leads
     criterion = models.ForeignKey(Criterion, models.SET_NULL, null=True, blank=True)
@@ -171,6 +199,7 @@ class Completion(models.Model):
     text = models.TextField()
     source = models.CharField(max_length=200, blank=True, help_text="who wrote it: a model's name, a person, a file")
     metadata = models.JSONField(default=dict, blank=True)
+    steps = models.JSONField(null=True, blank=True)  # of a trace: its steps, texts in order; None elsewhere
     fingerprint = models.CharField(max_length=64)
 
     class Meta:
@@ -179,6 +208,18 @@ class Completion(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+
+class Alternative(models.Model):
+    """Another text for one step of a trace, sampled from a model; a labeler may choose it as the better step."""
+
+    completion = models.ForeignKey(Completion, models.CASCADE, related_name="alternatives")
+    step = models.PositiveSmallIntegerField()  # from 0
+    text = models.TextField()
+    source = models.CharField(max_length=200, blank=True)  # who wrote it: a model's name, a file
+
+    class Meta:
+        ordering = ["step", "pk"]
 
 
 class Lease(models.Model):
@@ -196,7 +237,7 @@ class Lease(models.Model):
 
 
 class Draft(models.Model):
-    """A ranking in the making; outlives its lease, so nothing typed is ever lost."""
+    """A label in the making; outlives its lease, so nothing typed is ever lost."""
 
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="drafts")
     labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="drafts")
@@ -254,6 +295,80 @@ class RankedCompletion(models.Model):
             models.CheckConstraint(condition=Q(rank__gte=1), name="rank_from_one"),
             models.CheckConstraint(condition=Q(rating=None) | Q(rating__range=(1, 7)), name="rating_one_to_seven"),
         ]
+
+
+class StepLabelsQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self if user.is_superuser else self.filter(prompt__project__memberships__user=user)
+
+    def by_people(self):
+        return self.filter(kind__in=StepLabels.PEOPLE)
+
+
+class StepLabels(models.Model):
+    """What one source, a person or a machine, says of each step of a prompt's trace; each source is kept apart.
+
+    The lists run along the trace's steps and may end before it does: what is missing at the end was not said.
+    """
+
+    KINDS = [
+        ("page", "A labeler, on the page"),
+        ("api", "A labeler, through the API"),
+        ("import", "An imported file"),
+        ("monte-carlo", "Monte-Carlo estimate"),
+        ("verifier", "A verifier of steps"),
+        ("model", "A model"),
+        ("consensus", "Consensus of sources"),
+    ]
+    PEOPLE = ("page", "api")
+    BAD_PROBLEM = [
+        ("ambiguous", "The problem is ambiguous"),
+        ("broken", "Broken or incomplete text"),
+        ("reference", "The reference answer is wrong"),
+        ("other", "Other"),
+    ]
+    GAVE_UP = [
+        ("too_hard", "Too hard for me"),
+        ("too_long", "Would take too long"),
+        ("unclear", "I cannot follow the solution"),
+        ("other", "Other"),
+    ]
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="step_labels")
+    labeler = models.ForeignKey("studio.User", models.PROTECT, null=True, related_name="step_labels")
+    kind = models.CharField(max_length=12, choices=KINDS, default="page")
+    source = models.CharField(max_length=120, blank=True)  # which machine or file; "" for our labelers
+    key = models.UUIDField(unique=True, default=uuid.uuid4)
+    ratings = models.JSONField(default=list)  # −1, 0, 1, or null: not marked (which is not neutral)
+    scores = models.JSONField(null=True)  # probability that a step is good, 0 to 1, or null a step
+    errors = models.JSONField(null=True)  # standard error of each score
+    notes = models.JSONField(default=dict)  # step → why the source says so, for people to read
+    proposed = models.JSONField(default=dict)  # source of the proposals shown → step → accepted, corrected
+    rewrites = models.JSONField(default=dict)  # step → {"text", "source"}: the better step written or chosen
+    flagged = models.JSONField(default=list)  # steps the labeler was unsure of
+    gave_up = models.CharField(max_length=12, choices=GAVE_UP, blank=True)
+    bad_problem = models.CharField(max_length=12, choices=BAD_PROBLEM, blank=True)
+    seconds = models.FloatField(default=0)
+    comment = models.TextField(blank=True)
+    created = models.DateTimeField(default=timezone.now)
+
+    objects = StepLabelsQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "labeler"], name="step_labels_once"),
+            models.UniqueConstraint(
+                fields=["prompt", "kind", "source"], condition=Q(labeler=None), name="step_source_once"
+            ),
+        ]
+        indexes = [models.Index(fields=["labeler", "-created"], name="step_labels_by_labeler")]
+
+    def get_absolute_url(self) -> str:
+        return f"{self.prompt.get_absolute_url()}#labels-{self.pk}"
+
+    @property
+    def name(self) -> str:
+        """The source as pages and settings name it: `monte-carlo:starter-v1`, or a labeler's name."""
+        return self.labeler.username if self.labeler_id else f"{self.kind}:{self.source}"
 
 
 class Skip(models.Model):

@@ -9,7 +9,12 @@ from django.utils import timezone
 
 from annotation.models import Completion, Dataset, Project, Ranking
 
-MAKES = {"policy": "Policy", "reward_model": "Reward model"}
+MAKES = {
+    "policy": "Policy",
+    "reward_model": "Reward model",
+    "process_reward_model": "Process reward model",
+    "outcome_reward_model": "Outcome reward model",
+}
 HEARTBEAT = timedelta(seconds=20)  # a running job silent for longer has lost its worker
 
 
@@ -230,17 +235,13 @@ class Preflight(models.Model):
         return f"preflights/{self.pk}"
 
 
-class CompletionRun(models.Model):
-    """A background job that has a model answer a project's prompts that lack completions."""
+class BackgroundRun(models.Model):
+    """Work a worker does beside trainings: how far it is, when it will be done, how it ended."""
 
     STATUS = [(s, s.title()) for s in ("queued", "running", "succeeded", "failed", "cancelled")]
-    project = models.ForeignKey(Project, models.CASCADE, related_name="completion_runs")
-    model = models.ForeignKey(ModelVersion, models.PROTECT)
-    per_prompt = models.PositiveSmallIntegerField(default=4)
-    sampling = models.JSONField(default=dict)  # temperature, top_p, max_tokens, seed, system
     status = models.CharField(max_length=10, choices=STATUS, default="queued")
     cancel = models.BooleanField(default=False)
-    done = models.IntegerField(default=0)  # prompts
+    done = models.IntegerField(default=0)  # in the unit each kind of run counts in
     total = models.IntegerField(default=0)
     message = models.TextField(blank=True)
     created_by = models.ForeignKey("studio.User", models.SET_NULL, null=True)
@@ -250,6 +251,7 @@ class CompletionRun(models.Model):
     finished = models.DateTimeField(null=True)
 
     class Meta:
+        abstract = True
         ordering = ["-created"]
 
     @property
@@ -262,6 +264,49 @@ class CompletionRun(models.Model):
         if not self.done or not self.started:
             return None
         return (timezone.now() - self.started).total_seconds() / self.done * (self.total - self.done)
+
+
+class CompletionRun(BackgroundRun):
+    """Has a model answer a project's prompts that lack completions; counts prompts."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="completion_runs")
+    model = models.ForeignKey(ModelVersion, models.PROTECT)
+    per_prompt = models.PositiveSmallIntegerField(default=4)
+    sampling = models.JSONField(default=dict)  # temperature, top_p, max_tokens, seed, system
+
+
+class StepLabelRun(BackgroundRun):
+    """Labels the steps of a project's traces without people; counts traces. Its labels are StepLabels of `kind` and
+    `source`."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="step_label_runs")
+    kind = models.CharField(max_length=12)  # monte-carlo, verifier, model, consensus
+    source = models.CharField(max_length=120)
+    model = models.ForeignKey(ModelVersion, models.PROTECT, null=True)  # who completes, or judges
+    settings = models.JSONField(default=dict)
+    report = models.JSONField(default=dict)  # what it cost, what it could not label and why
+
+
+class SearchRunQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self if user.is_superuser else self.filter(created_by=user)
+
+
+class SearchRun(BackgroundRun):
+    """One problem searched with a policy and a scorer; counts tokens of its budget."""
+
+    messages = models.JSONField()
+    reference = models.TextField(blank=True)
+    policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
+    scorer = models.ForeignKey(ModelVersion, models.PROTECT, null=True, related_name="+")
+    strategy = models.CharField(max_length=40)
+    settings = models.JSONField(default=dict)
+    result = models.JSONField(null=True)  # the tree, the answer chosen and why, tokens spent
+
+    objects = SearchRunQuerySet.as_manager()
+
+    def get_absolute_url(self) -> str:
+        return reverse("search_run", args=[self.pk])
 
 
 class Generation(models.Model):
