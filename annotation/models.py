@@ -348,6 +348,7 @@ class StepLabels(models.Model):
     gave_up = models.CharField(max_length=12, choices=GAVE_UP, blank=True)
     bad_problem = models.CharField(max_length=12, choices=BAD_PROBLEM, blank=True)
     seconds = models.FloatField(default=0)
+    words = models.PositiveIntegerField(default=0)  # of the steps a labeler marked: what there was to read
     comment = models.TextField(blank=True)
     created = models.DateTimeField(default=timezone.now)
 
