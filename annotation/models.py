@@ -156,7 +156,9 @@ class Prompt(models.Model):
     reference = models.TextField(blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     origin = models.CharField(max_length=20, default="import")  # import, comparison, demo, api
-    fingerprint = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64)  # of a trace: of its messages and steps
+    # In projects of kind `steps`: the fingerprint of the messages alone, shared by all solutions of one problem.
+    problem = models.CharField(max_length=64, blank=True, default="", db_default="")
     labels_wanted = models.PositiveSmallIntegerField(default=1)
     labels_given = models.PositiveSmallIntegerField(default=0)
     open_slots = models.PositiveSmallIntegerField(default=0)  # 0 too while a prompt waits for completions
@@ -183,6 +185,7 @@ class Prompt(models.Model):
             ),
             models.Index(fields=["project", "labels_given", "id"], name="prompt_by_labels"),
             models.Index(fields=["project", "criterion", "id"], name="prompt_by_criterion"),
+            models.Index(fields=["project", "problem"], condition=~Q(problem=""), name="prompt_by_problem"),
         ]
 
     def __str__(self) -> str:
@@ -344,6 +347,7 @@ class StepLabels(models.Model):
     notes = models.JSONField(default=dict)  # step → why the source says so, for people to read
     proposed = models.JSONField(default=dict)  # source of the proposals shown → step → accepted, corrected
     rewrites = models.JSONField(default=dict)  # step → {"text", "source"}: the better step written or chosen
+    alternatives = models.JSONField(default=dict)  # step → [{"text", "rating"}]: other texts of it the source rated
     flagged = models.JSONField(default=list)  # steps the labeler was unsure of
     gave_up = models.CharField(max_length=12, choices=GAVE_UP, blank=True)
     bad_problem = models.CharField(max_length=12, choices=BAD_PROBLEM, blank=True)
