@@ -1,1 +1,1 @@
-"""The proving ground: a tiny model, trained from scratch in minutes, on arithmetic whose every step has a known truth."""
+"""The proving ground: a tiny model, trained from scratch in minutes, on sums whose every step has a known truth."""
