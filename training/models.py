@@ -287,13 +287,15 @@ class StepLabelRun(BackgroundRun):
     report = models.JSONField(default=dict)  # what it cost, what it could not label and why
 
 
-class SearchRunQuerySet(models.QuerySet):
+class OwnRows(models.QuerySet):
+    """Rows that belong to who made them."""
+
     def visible_to(self, user):
         return self if user.is_superuser else self.filter(created_by=user)
 
 
 class SearchRun(BackgroundRun):
-    """One problem searched with a policy and a scorer; counts tokens of its budget."""
+    """One problem searched with a policy and a scorer; counts tokens of its budget, else solutions or levels."""
 
     messages = models.JSONField()
     reference = models.TextField(blank=True)
@@ -303,10 +305,56 @@ class SearchRun(BackgroundRun):
     settings = models.JSONField(default=dict)
     result = models.JSONField(null=True)  # the tree, the answer chosen and why, tokens spent
 
-    objects = SearchRunQuerySet.as_manager()
+    objects = OwnRows.as_manager()
 
     def get_absolute_url(self) -> str:
         return reverse("search_run", args=[self.pk])
+
+    @property
+    def problem(self) -> str:
+        """The last message: what lists show."""
+        return self.messages[-1]["content"] if self.messages else ""
+
+
+class SearchEvaluation(BackgroundRun):
+    """Several problems with references, searched by several strategies at several N; counts problems."""
+
+    name = models.CharField(max_length=120)
+    project = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="+")  # where the problems are from
+    problems = models.JSONField()  # a list of {"messages", "reference"}
+    policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
+    scorer = models.ForeignKey(ModelVersion, models.PROTECT, null=True, related_name="+")
+    strategies = models.JSONField()  # names
+    ns = models.JSONField()
+    settings = models.JSONField(default=dict)
+    outcomes = models.JSONField(default=list)  # what each problem done so far gave
+    points = models.JSONField(null=True)  # of the curves
+
+    objects = OwnRows.as_manager()
+
+    def get_absolute_url(self) -> str:
+        return reverse("search_evaluation", args=[self.pk])
+
+
+class Strategy(models.Model):
+    """A way to search that can be asked on the comparison page as if it were a model."""
+
+    name = models.CharField(max_length=200)
+    policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
+    scorer = models.ForeignKey(ModelVersion, models.PROTECT, null=True, related_name="+")
+    strategy = models.CharField(max_length=40)
+    settings = models.JSONField(default=dict)
+    created_by = models.ForeignKey("studio.User", models.CASCADE, related_name="strategies")
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = OwnRows.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["created_by", "name"], name="strategy_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Generation(models.Model):
@@ -355,6 +403,8 @@ class Answer(models.Model):
     comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="answers")
     column = models.PositiveSmallIntegerField()
     model = models.ForeignKey(ModelVersion, models.PROTECT, related_name="answers")
+    strategy = models.ForeignKey(Strategy, models.SET_NULL, null=True, related_name="answers")  # null: the model alone
+    search = models.ForeignKey(SearchRun, models.SET_NULL, null=True, related_name="answers")  # how it was found
     text = models.TextField(blank=True)
     tokens = models.IntegerField(null=True)
     seconds = models.FloatField(null=True)
@@ -366,3 +416,8 @@ class Answer(models.Model):
     class Meta:
         ordering = ["column"]
         constraints = [models.UniqueConstraint(fields=["comparison", "column"], name="column_once")]
+
+    @property
+    def author(self) -> str:
+        """Who answers, in words: the strategy, else the model."""
+        return str(self.strategy or self.model)
