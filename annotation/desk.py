@@ -1,6 +1,7 @@
 """The two turns a labeler's day is made of, each in one round trip: hand out the next prompt, take a ranking.
 
 Both give up (None) whenever anything is unusual; then `leases` and `ranking` do the same work step by step and say why.
+Prompts are handed out here whatever is labeled; labels of steps are taken by `steps.desk`.
 On PostgreSQL each turn is one statement, so it is one transaction without asking for one; on SQLite, where a statement
 costs next to nothing, it is a short transaction.
 """
@@ -34,6 +35,14 @@ class HandedOut(NamedTuple):
     expires: datetime
 
 
+# What `kinds.kind_of` and `kinds.ready` say. The texts of a trace are its steps, which `steps.traces` fetches.
+LABELS = {"ranking": "annotation_ranking", "steps": "annotation_steplabels"}
+READY = {
+    "ranking": "(SELECT COUNT(*) FROM annotation_completion c WHERE c.prompt_id = p.id) > 1",
+    "steps": "(SELECT COUNT(*) FROM annotation_completion c WHERE c.prompt_id = p.id AND c.steps <> '[]') > 0",
+}
+TEXT = {"ranking": "c.text", "steps": "''"}
+
 # `besides` are all she holds, and there is room for one more; the rest is `leases.free_for`. Counting, where NOT EXISTS
 # would do, keeps PostgreSQL from joining with all she ever ranked when one look into an index is enough.
 FREE = """
@@ -42,17 +51,17 @@ FREE = """
     AND (SELECT COUNT(*) BETWEEN 1 AND %(room)s AND COUNT(*) = COUNT(CASE WHEN l.prompt_id {besides} THEN 1 END)
         FROM annotation_lease l JOIN annotation_prompt h ON h.id = l.prompt_id
         WHERE l.labeler_id = %(labeler)s AND h.project_id = %(project)s)
-    AND 0 = (SELECT COUNT(*) FROM annotation_ranking r WHERE r.prompt_id = p.id AND r.labeler_id = %(labeler)s)
+    AND 0 = (SELECT COUNT(*) FROM {labels} r WHERE r.prompt_id = p.id AND r.labeler_id = %(labeler)s)
     AND 0 = (SELECT COUNT(*) FROM annotation_skip s WHERE s.prompt_id = p.id AND s.labeler_id = %(labeler)s)
     AND 0 = (SELECT COUNT(*) FROM annotation_lease l WHERE l.prompt_id = p.id AND l.labeler_id = %(labeler)s)
-    AND (SELECT COUNT(*) FROM annotation_completion c WHERE c.prompt_id = p.id) > 1
+    AND {ready}
     ORDER BY p.id LIMIT 1"""
 DETAILS = """
     LEFT JOIN annotation_criterion k ON k.id = p.criterion_id
     LEFT JOIN annotation_draft d ON d.prompt_id = p.id AND d.labeler_id = %(labeler)s"""
 
 # The seat is locked first, so that two tabs of one person take turns; rows that others hold are passed over.
-HAND_OUT = """
+HAND_OUT_ONE = """
 WITH seat AS MATERIALIZED (SELECT id FROM annotation_membership
         WHERE project_id = %(project)s AND user_id = %(labeler)s FOR NO KEY UPDATE),
     pick AS MATERIALIZED (SELECT free.id FROM seat, LATERAL (
@@ -60,7 +69,7 @@ WITH seat AS MATERIALIZED (SELECT id FROM annotation_membership
     taken AS (UPDATE annotation_prompt p SET open_slots = open_slots - 1 FROM pick WHERE p.id = pick.id
         RETURNING p.id, p.messages, p.criterion_id),
     moved AS (UPDATE annotation_membership m SET cursor = taken.id FROM seat, taken WHERE m.id = seat.id),
-    answers AS MATERIALIZED (SELECT c.id, c.text, c.source, row_number() OVER (
+    answers AS MATERIALIZED (SELECT c.id, {text} AS text, c.source, row_number() OVER (
             ORDER BY CASE WHEN %(blind)s THEN random() ELSE c.id END) AS place
         FROM annotation_completion c JOIN taken ON taken.id = c.prompt_id),
     made AS (INSERT INTO annotation_lease (prompt_id, labeler_id, key, shown, created, expires)
@@ -68,9 +77,16 @@ WITH seat AS MATERIALIZED (SELECT id FROM annotation_membership
         FROM taken RETURNING prompt_id)
 SELECT p.id, p.messages::text, k.name, k.description, d.data::text,
     (SELECT json_agg(json_build_array(id, text, source) ORDER BY place)::text FROM answers)
-FROM taken p JOIN made ON made.prompt_id = p.id {details}""".format(
-    free=FREE.format(besides="= ANY(%(besides)s)"), details=DETAILS
-)
+FROM taken p JOIN made ON made.prompt_id = p.id {details}"""
+
+
+def free(kind: str, besides: str) -> str:
+    return FREE.format(besides=besides, labels=LABELS[kind], ready=READY[kind])
+
+
+HAND_OUT = {
+    kind: HAND_OUT_ONE.format(free=free(kind, "= ANY(%(besides)s)"), text=TEXT[kind], details=DETAILS) for kind in LABELS
+}
 
 HELD = """
 SELECT j.id, j.allow_ties, CAST(l.shown AS text) FROM annotation_lease l
@@ -106,10 +122,9 @@ def hand_out(project: Project, labeler, besides: Collection[int], room: int, exp
     try:
         if connection.vendor == "postgresql":
             leased = asked | {"besides": list(besides), "key": key, "now": now, "expires": expires}
-            found = fetch(HAND_OUT, leased)
+            found = fetch(HAND_OUT[project.kind], leased)
         else:
-            free = FREE.format(besides=f"IN ({', '.join(str(int(pk)) for pk in besides)})")
-            found = hand_out_in_steps(free, asked, key, now, expires)
+            found = hand_out_in_steps(project.kind, besides, asked, key, now, expires)
     except IntegrityError:  # another tab of hers got there first
         return None
     if not found:
@@ -121,13 +136,17 @@ def hand_out(project: Project, labeler, besides: Collection[int], room: int, exp
 
 
 @writing()
-def hand_out_in_steps(free: str, asked: dict, key: uuid.UUID, now: datetime, expires: datetime) -> tuple | None:
-    picked = fetch(f"SELECT p.id {free}", asked)
+def hand_out_in_steps(
+    kind: str, besides: Collection[int], asked: dict, key: uuid.UUID, now: datetime, expires: datetime
+) -> tuple | None:
+    held = f"IN ({', '.join(str(int(pk)) for pk in besides)})"
+    picked = fetch(f"SELECT p.id {free(kind, held)}", asked)
     if not picked:
         return None
     prompt, labeler = picked[0], asked["labeler"]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id, text, source FROM annotation_completion WHERE prompt_id = %s ORDER BY id", picked)
+        texts = f"SELECT c.id, {TEXT[kind]}, c.source FROM annotation_completion c WHERE c.prompt_id = %s ORDER BY c.id"
+        cursor.execute(texts, picked)
         texts = cursor.fetchall()
         if asked["blind"]:
             random.shuffle(texts)

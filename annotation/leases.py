@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
-from annotation.models import Completion, Draft, Lease, Membership, Project, Prompt, Ranking, Skip
+from annotation.kinds import kind_of, ready
+from annotation.models import Completion, Draft, Lease, Membership, Project, Prompt, Skip
 from annotation.writing import writing
 
 AHEAD = 2  # prompts held at once: the one on the page and the one fetched ahead of it
@@ -54,7 +55,7 @@ def lease_next(project: Project, labeler, seat: Membership, drafts_first: bool) 
     for search in searches(project, labeler, seat.cursor, drafts_first):
         while prompt := search.first():
             completions = list(prompt.completions.all())
-            if len(completions) > 1:
+            if ready(project, completions):
                 Prompt.objects.filter(pk=prompt.pk).update(open_slots=F("open_slots") - 1)
                 Membership.objects.filter(pk=seat.pk).update(cursor=prompt.pk)
                 return hold(project, prompt, labeler, completions)
@@ -75,9 +76,9 @@ def searches(project: Project, labeler, cursor: int, drafts_first: bool) -> Iter
 
 
 def free_for(project: Project, labeler) -> QuerySet[Prompt]:
-    """Prompts with an open slot that she has not ranked, skipped or leased, in order."""
+    """Prompts with an open slot that she has not labeled, skipped or leased, in order."""
     prompts = Prompt.objects.filter(project=project, open_slots__gt=0).order_by("pk")
-    for hers in (Ranking, Skip, Lease):
+    for hers in (kind_of(project).labels, Skip, Lease):
         prompts = prompts.exclude(Exists(hers.objects.filter(prompt=OuterRef("pk"), labeler=labeler)))
     return prompts
 

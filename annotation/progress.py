@@ -1,4 +1,4 @@
-"""Count labels as they are given, and say how far a project is and why nothing is left to rank."""
+"""Count labels as they are given, and say how far a project is and why nothing is left to label."""
 
 from datetime import date
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from annotation.models import Lease, Project, Ranking, Skip, Tally
+from annotation.kinds import kind_of
+from annotation.models import Lease, Project, Skip, Tally
 
 
 def tally(project_id: int, labeler, day: date | None = None, **counts: float) -> None:
@@ -32,18 +33,19 @@ def progress(project: Project, labeler) -> dict[str, Any]:
 
 
 def standstill(project: Project, labeler) -> dict[str, Any]:
-    """Why there is nothing for her to rank: `empty`, `leased` (until when), `waiting` for completions, or `done`."""
+    """Why there is nothing for her to label: `empty`, `leased` (until when), `waiting` for completions, or `done`."""
     if not project.prompts.exists():
         return {"why": "empty"}
     others = Lease.objects.filter(prompt__project=project).exclude(labeler=labeler)
-    until = others.exclude(seen_by(labeler)).order_by("expires").values_list("expires", flat=True).first()
+    until = others.exclude(seen_by(project, labeler)).order_by("expires").values_list("expires", flat=True).first()
     if until:
         return {"why": "leased", "until": until}
     unfinished = project.prompts.filter(labels_given__lt=F("labels_wanted"), open_slots=0, leases=None)
     return {"why": "waiting", "count": unfinished.count()} if unfinished.exists() else {"why": "done"}
 
 
-def seen_by(labeler) -> Q:
-    """Prompts she has ranked or skipped."""
-    ranked, skipped = (given.objects.filter(labeler=labeler).values("prompt") for given in (Ranking, Skip))
-    return Q(prompt__in=ranked) | Q(prompt__in=skipped)
+def seen_by(project: Project, labeler) -> Q:
+    """Prompts she has labeled or skipped."""
+    given = (kind_of(project).labels, Skip)
+    labeled, skipped = (rows.objects.filter(labeler=labeler).values("prompt") for rows in given)
+    return Q(prompt__in=labeled) | Q(prompt__in=skipped)

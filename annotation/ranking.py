@@ -1,4 +1,4 @@
-"""Hand out prompts and take rankings: next, submit, skip, draft. What the page, the API and tests all call."""
+"""Hand out prompts and take rankings: next, submit, draft. What the page, the API and tests all call."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -6,17 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import F, Q
+from django.db.models import Q
 
 from annotation import desk, leases
-from annotation.models import Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
+from annotation.handing import hand_out
+from annotation.models import Draft, Lease, Project, Prompt, RankedCompletion, Ranking
 from annotation.progress import tally
 from annotation.ranks import FLAGS, Invalid, checked, key_of, letter, sketched
+from annotation.slots import TooLate, take_slot
 from annotation.writing import writing
-
-
-class TooLate(Exception):
-    """Others have given all the labels wanted; what was sent is kept as a draft."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,7 @@ class Submitted:
 
 def next_prompt(project: Project, labeler, besides: Collection[int] = ()) -> dict[str, Any] | None:
     """The prompt to rank next as plain data, reserved for `labeler`; None when there is none (see `standstill`)."""
-    handed = desk.hand_out(project, labeler, besides, leases.AHEAD - 1, leases.deadline()) if besides else None
-    handed = handed or leased(project, labeler, besides)
+    handed = hand_out(project, labeler, besides)
     if handed is None:
         return None
     return {
@@ -43,20 +40,6 @@ def next_prompt(project: Project, labeler, besides: Collection[int] = ()) -> dic
         "completions": [described(text, n, project.blind) for n, text in enumerate(handed.texts)],
         "draft": handed.draft,
     }
-
-
-def leased(project: Project, labeler, besides: Collection[int]) -> desk.HandedOut | None:
-    """What `desk.hand_out` gives, for every case: a prompt she holds already, the first, the last, none."""
-    lease = leases.reserve(project, labeler, besides)
-    if lease is None:
-        return None
-    prompt, criterion = lease.prompt, lease.prompt.criterion
-    draft = Draft.objects.filter(prompt_id=prompt.pk, labeler=labeler).first()
-    about = (criterion.name, criterion.description) if criterion else ("", "")
-    texts = [(completion.pk, completion.text, completion.source) for completion in lease.completions]
-    return desk.HandedOut(
-        prompt.pk, prompt.messages, *about, texts, draft.data if draft else None, str(lease.key), lease.expires
-    )
 
 
 def described(completion: tuple[int, str, str], index: int, blind: bool) -> dict[str, Any]:
@@ -122,32 +105,6 @@ def record(prompt: Prompt, labeler, clean: dict, key: UUID, shown: list[int], so
     Draft.objects.filter(prompt=prompt, labeler=labeler).delete()
     tally(prompt.project_id, labeler, labels=1, seconds=clean["seconds"])
     return ranking
-
-
-def take_slot(prompt: Prompt, labeler) -> bool:
-    """Spend her lease, or an open slot when it has expired. The row counts are the locks."""
-    row = Prompt.objects.filter(pk=prompt.pk)
-    given = F("labels_given") + 1
-    if Lease.objects.filter(prompt=prompt, labeler=labeler).delete()[0]:
-        return bool(row.update(labels_given=given))
-    if Ranking.objects.filter(prompt=prompt, labeler=labeler).exists():
-        return False
-    return bool(row.filter(open_slots__gt=0).update(labels_given=given, open_slots=F("open_slots") - 1))
-
-
-def skip(prompt: Prompt, labeler, reason: str, comment: str = "") -> Skip:
-    """Pass on a prompt and give its slot back; she is not shown it again, and can undo."""
-    if reason not in dict(Skip.REASONS):
-        raise Invalid({"reason": "Choose why you skip: " + ", ".join(dict(Skip.REASONS)) + "."})
-    with writing():
-        leases.release(prompt, labeler)
-        comment = comment.replace("\0", "").strip()
-        row, new = Skip.objects.get_or_create(
-            prompt=prompt, labeler=labeler, defaults={"reason": reason, "comment": comment}
-        )
-        if new:
-            tally(prompt.project_id, labeler, skips=1)
-    return row
 
 
 def save_draft(prompt: Prompt, labeler, said: Mapping[str, Any]) -> Draft:

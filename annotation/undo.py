@@ -4,19 +4,22 @@ from datetime import timedelta
 from heapq import nlargest
 from itertools import chain
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from annotation import leases
-from annotation.models import Draft, Lease, Project, Prompt, Ranking, Skip
+from annotation.models import Draft, Lease, Project, Prompt, Ranking, Skip, StepLabels
 from annotation.progress import tally
 from annotation.ranks import FLAGS, sketched
+from annotation.steps.labeling import draft_of
 from annotation.writing import writing
+
+Decision = Ranking | StepLabels | Skip
 
 UNDOS = 10  # decisions that can be open again at once
 
 
-def undo(project: Project, labeler) -> Ranking | Skip | None:
+def undo(project: Project, labeler) -> Decision | None:
     """Open her latest decision again, with its content as a draft and its slot kept. Returns what it was, if any."""
     with writing():
         leases.take_seat(project, labeler)
@@ -25,31 +28,46 @@ def undo(project: Project, labeler) -> Ranking | Skip | None:
         return next((decision for decision in decisions(project, labeler) if reopened(project, decision)), None)
 
 
-def decisions(project: Project, labeler) -> list[Ranking | Skip]:
-    """The last few rankings and skips, newest first."""
+def decisions(project: Project, labeler) -> list[Decision]:
+    """The last few labels and skips, newest first."""
     hers = {"labeler": labeler, "prompt__project": project}
-    given = (Ranking.objects.filter(**hers, source__in=["page", "api"]), Skip.objects.filter(**hers))
+    given = (labels_of(project).filter(**hers), Skip.objects.filter(**hers))
     latest = chain.from_iterable(rows.select_related("prompt").order_by("-created")[:UNDOS] for rows in given)
     return nlargest(UNDOS, latest, key=lambda row: row.created)
 
 
-def reopened(project: Project, decision: Ranking | Skip) -> bool:
-    return reopen_ranking(project, decision) if isinstance(decision, Ranking) else reopen_skip(project, decision)
+def labels_of(project: Project) -> QuerySet:
+    """Labels given on the page or through the API: votes and files are not undone there."""
+    if project.kind == "steps":
+        return StepLabels.objects.by_people()
+    return Ranking.objects.filter(source__in=["page", "api"])
 
 
-def reopen_ranking(project: Project, ranking: Ranking) -> bool:
-    """The label becomes a lease again: the prompt's slots do not change, so nobody else can take it meanwhile."""
-    places = list(ranking.ranked.order_by("shown"))
+def reopened(project: Project, decision: Decision) -> bool:
+    if isinstance(decision, Skip):
+        return reopen_skip(project, decision)
+    if isinstance(decision, StepLabels):
+        return reopen_label(project, decision, draft_of(decision))
+    shown = list(decision.ranked.order_by("shown").values_list("completion", flat=True))
+    return reopen_label(project, decision, draft_of_ranking(decision), shown=shown)
+
+
+def draft_of_ranking(ranking: Ranking) -> dict:
     said = {name: getattr(ranking, name) for name in ("seconds", "comment", *FLAGS)}
+    places = list(ranking.ranked.all())
     said["ranks"] = {place.completion_id: place.rank for place in places}
     said["ratings"] = {place.completion_id: place.rating for place in places if place.rating}
-    draft = {"data": sketched(said, said["ranks"])}
-    Draft.objects.update_or_create(prompt=ranking.prompt, labeler=ranking.labeler, defaults=draft)
-    prompt, labeler, day = ranking.prompt, ranking.labeler, timezone.localdate(ranking.created)
-    ranking.delete()
+    return sketched(said, said["ranks"])
+
+
+def reopen_label(project: Project, label: Ranking | StepLabels, draft: dict, **fields) -> bool:
+    """The label becomes a lease again: the prompt's slots do not change, so nobody else can take it meanwhile."""
+    prompt, labeler, day = label.prompt, label.labeler, timezone.localdate(label.created)
+    Draft.objects.update_or_create(prompt=prompt, labeler=labeler, defaults={"data": draft})
+    label.delete()
     Prompt.objects.filter(pk=prompt.pk).update(labels_given=F("labels_given") - 1)
-    lease_first(project, prompt, labeler, shown=[place.completion_id for place in places])
-    tally(project.pk, labeler, labels=-1, seconds=-said["seconds"], day=day)
+    lease_first(project, prompt, labeler, **fields)
+    tally(project.pk, labeler, labels=-1, seconds=-label.seconds, day=day)
     return True
 
 

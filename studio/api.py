@@ -14,8 +14,9 @@ from annotation.cells import BadFile
 from annotation.downloads import download_file
 from annotation.freeze import NotFrozen, freeze
 from annotation.models import Dataset, Import, Project, Prompt
-from annotation.ranking import TooLate, next_prompt, submit_ranking
+from annotation.ranking import next_prompt, submit_ranking
 from annotation.ranks import Invalid
+from annotation.slots import TooLate
 from annotation.store import store
 from studio.models import ApiToken
 from training.jobs import BadJob, cancel, launch

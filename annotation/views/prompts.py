@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from annotation.access import project_or_404
-from annotation.counters import delete_ranking
+from annotation.counters import delete_label
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking
 from annotation.overview import waiting
 from annotation.ranks import letter
@@ -192,6 +192,6 @@ def delete(request: HttpRequest, project: Project, prompt: Prompt) -> HttpRespon
     pk = request.POST.get("delete", "")
     ranking = get_object_or_404(prompt.rankings, pk=pk if pk.isdecimal() else None)
     ranking.prompt = prompt
-    delete_ranking(ranking)
+    delete_label(ranking)
     messages.success(request, "The ranking is deleted and its place is open again. Frozen datasets keep their rows.")
     return redirect("prompt", project.slug, prompt.pk)

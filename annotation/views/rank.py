@@ -13,8 +13,9 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.access import project_or_404, visible_project
 from annotation.models import Project, Prompt, Skip
 from annotation.progress import progress, standstill
-from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_held, submit_ranking
+from annotation.ranking import next_prompt, save_draft, submit_held, submit_ranking
 from annotation.ranks import FLAGS, Invalid
+from annotation.slots import TooLate, skip
 from annotation.templatetags.text import markdown
 from annotation.undo import undo
 

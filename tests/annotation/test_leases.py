@@ -13,7 +13,8 @@ from django.utils import timezone
 from annotation import leases
 from annotation.leases import reserve
 from annotation.models import Lease, Membership, Prompt, Ranking
-from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_held, submit_ranking
+from annotation.ranking import next_prompt, save_draft, submit_held, submit_ranking
+from annotation.slots import TooLate, skip
 from annotation.undo import undo
 from tests.conftest import person
 

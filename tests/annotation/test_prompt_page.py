@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation.counters import delete_ranking
+from annotation.counters import delete_label
 from annotation.models import Project, Prompt, RankedCompletion, Ranking, Tally
 
 
@@ -54,8 +54,8 @@ def test_deleting_a_ranking_opens_its_place_and_corrects_the_counts(client, alic
 
 def test_deleting_twice_counts_once(prompt, ranking):
     again = Ranking.objects.get(pk=ranking.pk)
-    delete_ranking(ranking)
-    delete_ranking(again)
+    delete_label(ranking)
+    delete_label(again)
     prompt.refresh_from_db()
     assert (prompt.labels_given, prompt.open_slots) == (0, 1)
 
@@ -64,14 +64,14 @@ def test_a_label_beyond_those_wanted_leaves_no_place_behind(prompt, ranking, ali
     """The project once wanted two and now wants one: the second label was kept, its place is not offered again."""
     second = Ranking.objects.create(prompt=prompt, labeler=alice)
     Prompt.objects.filter(pk=prompt.pk).update(labels_wanted=2, labels_given=2)
-    delete_ranking(second)
+    delete_label(second)
     prompt.refresh_from_db()
     assert (prompt.labels_wanted, prompt.labels_given, prompt.open_slots) == (1, 1, 0)
 
 
 def test_a_deleted_vote_asks_nobody_else(prompt, ranking):
     Prompt.objects.filter(pk=prompt.pk).update(origin="comparison")
-    delete_ranking(ranking)
+    delete_label(ranking)
     prompt.refresh_from_db()
     assert (prompt.labels_given, prompt.open_slots) == (0, 0)
 

@@ -12,8 +12,9 @@ from annotation import leases
 from annotation.leases import reserve
 from annotation.models import Draft, Lease, Membership, Prompt, Ranking, Skip, Tally
 from annotation.progress import progress, standstill
-from annotation.ranking import TooLate, next_prompt, save_draft, skip, submit_ranking
+from annotation.ranking import next_prompt, save_draft, submit_ranking
 from annotation.ranks import Invalid, checked, dense
+from annotation.slots import TooLate, skip
 from annotation.undo import UNDOS, undo
 from tests.annotation.test_leases import let_expire, ranks, unbalanced
 
