@@ -85,7 +85,8 @@ def free(kind: str, besides: str) -> str:
 
 
 HAND_OUT = {
-    kind: HAND_OUT_ONE.format(free=free(kind, "= ANY(%(besides)s)"), text=TEXT[kind], details=DETAILS) for kind in LABELS
+    kind: HAND_OUT_ONE.format(free=free(kind, "= ANY(%(besides)s)"), text=TEXT[kind], details=DETAILS)
+    for kind in LABELS
 }
 
 HELD = """

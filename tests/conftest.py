@@ -61,3 +61,29 @@ def make_prompt(project):
 @pytest.fixture
 def prompt(make_prompt):
     return make_prompt()
+
+
+@pytest.fixture
+def traces(alice, bob):
+    """A project in which steps are marked; alice manages it, bob labels."""
+    project = Project.objects.create(name="Sound steps", kind="steps", guidelines="Mark the **first** wrong step.")
+    Membership.objects.create(project=project, user=alice, role="manager")
+    Membership.objects.create(project=project, user=bob, role="labeler")
+    return project
+
+
+@pytest.fixture
+def make_trace(traces, make_prompt):
+    def make(text="What is 3 × 4 + 5?", steps=("3 × 4 = 12", "12 + 5 = 18", "The answer is 18."), **fields):
+        prompt = make_prompt(text, completions=(), **{"project": traces, "reference": "17", **fields})
+        whole = "\n\n".join(steps)
+        mark = fingerprint(list(steps))
+        Completion.objects.create(prompt=prompt, text=whole, steps=list(steps), source="model", fingerprint=mark)
+        return prompt
+
+    return make
+
+
+@pytest.fixture
+def trace(make_trace):
+    return make_trace()

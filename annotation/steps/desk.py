@@ -31,7 +31,8 @@ ORDER BY c.id LIMIT 1"""
 LISTS = ("ratings", "proposed", "rewrites", "flagged")
 WORDS = ("gave_up", "bad_problem", "seconds", "words", "comment")
 SAID = f"prompt_id, labeler_id, kind, source, key, notes, alternatives, created, {', '.join(LISTS + WORDS)}"
-VALUES = """%(prompt)s, %(labeler)s, 'page', '', %(key)s, CAST('{{}}' AS {json}), CAST('{{}}' AS {json}), %(now)s, {values}"""
+VALUES = """%(prompt)s, %(labeler)s, 'page', '', %(key)s, CAST('{{}}' AS {json}), CAST('{{}}' AS {json}), %(now)s,
+    {values}"""
 
 
 def values(json: str) -> str:

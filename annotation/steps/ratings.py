@@ -53,7 +53,7 @@ def rating_of(value: Any) -> int | None:
 
 def numbers(values: Any, steps: int) -> tuple[list[int | None], dict[str, str]]:
     """Ratings as a list along the steps; what is none of −1, 0, 1 becomes an error at its step."""
-    if values is not None and (isinstance(values, (str, Mapping)) or not isinstance(values, Sequence)):
+    if not isinstance(values, (list, tuple, type(None))):
         return [], {"ratings": "ratings is a list: −1, 0, 1 or null for each step."}
     ratings, errors = [], {}
     if len(values or ()) > steps:
@@ -95,7 +95,7 @@ def unmarked(ratings: list[int | None], steps: int, stop_at_first_bad: bool) -> 
 
 def places(values: Any, steps: int) -> tuple[list[int], dict[str, str]]:
     """Steps one is unsure of, in order."""
-    if values is not None and (isinstance(values, (str, Mapping)) or not isinstance(values, Collection)):
+    if not isinstance(values, (list, tuple, type(None))):
         return [], {"flagged": "flagged is a list of steps, counted from 0."}
     found = {value: step_of(value, steps) for value in map(str, values or ())}
     wrong = [value for value, step in found.items() if step is None]
@@ -144,8 +144,8 @@ def endings(said: Mapping[str, Any], reasons: Reasons) -> tuple[dict[str, str], 
 
 def sketched(said: Mapping[str, Any], steps: Sequence[str], reasons: Reasons | None = None) -> dict[str, Any]:
     """As much of an unfinished `said` as makes sense: what a draft keeps, marks after a bad step too."""
-    flagged = said.get("flagged")
-    known = [value for value in flagged or () if step_of(str(value), len(steps)) is not None]
+    flagged = said.get("flagged") if isinstance(said.get("flagged"), (list, tuple)) else ()
+    known = [value for value in flagged if step_of(str(value), len(steps)) is not None]
     ended, wrong = endings(said, reasons or {})
     return {
         "ratings": asked_of(numbers(said.get("ratings"), len(steps))[0], stop_at_first_bad=False),

@@ -71,6 +71,4 @@ def source_from(pk, kind, source, ratings, scores, errors, notes) -> Source:
 
 def sources_of(labels: Sequence[StepLabels]) -> list[Source]:
     """The same from rows at hand."""
-    return [
-        source_from(row.pk, row.kind, row.source, row.ratings, row.scores, row.errors, row.notes) for row in labels
-    ]
+    return [source_from(row.pk, row.kind, row.source, row.ratings, row.scores, row.errors, row.notes) for row in labels]

@@ -10,11 +10,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
-from annotation import leases
+from annotation import leases, ranking
 from annotation.leases import reserve
-from annotation.models import Lease, Membership, Prompt, Ranking
-from annotation.ranking import next_prompt, save_draft, submit_held, submit_ranking
+from annotation.models import Lease, Membership, Prompt, Ranking, StepLabels
+from annotation.ranking import next_prompt, save_draft, submit_ranking
 from annotation.slots import TooLate, skip
+from annotation.steps import labeling
 from annotation.undo import undo
 from tests.conftest import person
 
@@ -29,7 +30,8 @@ def let_expire(**which):
 
 def unbalanced():
     """Prompts whose slots do not add up; there must never be one."""
-    counted = Prompt.objects.annotate(held=Count("leases", distinct=True), got=Count("rankings", distinct=True))
+    got = Count("rankings", distinct=True) + Count("step_labels", distinct=True)
+    counted = Prompt.objects.annotate(held=Count("leases", distinct=True), got=got)
     return [
         (p.pk, p.open_slots, p.held, p.labels_given, p.got, p.labels_wanted)
         for p in counted
@@ -137,12 +139,42 @@ def test_the_next_prompt_is_found_through_the_queue_index(project, make_prompt, 
     assert connection.vendor != "sqlite" or "prompt_queue" in plan, plan
 
 
+class Ranked:
+    """A project in which completions are ranked, and how that is done."""
+
+    labels, said = Ranking, staticmethod(ranks)
+    next = staticmethod(next_prompt)
+    submit, submit_held = staticmethod(submit_ranking), staticmethod(ranking.submit_held)
+
+    def __init__(self, request):
+        self.project, self.make = request.getfixturevalue("project"), request.getfixturevalue("make_prompt")
+
+
+class Marked:
+    """The same for steps that are marked."""
+
+    labels, next = StepLabels, staticmethod(labeling.next_trace)
+    submit, submit_held = staticmethod(labeling.submit_steps), staticmethod(labeling.submit_held)
+
+    def __init__(self, request):
+        self.project, self.make = request.getfixturevalue("traces"), request.getfixturevalue("make_trace")
+
+    @staticmethod
+    def said(lease):
+        return {"ratings": [1, 0, -1]}
+
+
+@pytest.fixture(params=[Ranked, Marked])
+def kind(request):
+    return request.param(request)
+
+
 class Labeler(threading.Thread):
     """One tab of one person, doing at random what people do."""
 
-    def __init__(self, project, user, seed, steps, failures):
+    def __init__(self, kind, user, seed, steps, failures):
         super().__init__(daemon=True)
-        self.project, self.user, self.failures = project, user, failures
+        self.kind, self.project, self.user, self.failures = kind, kind.project, user, failures
         self.random, self.steps = random.Random(seed), steps
 
     def run(self):
@@ -160,18 +192,19 @@ class Labeler(threading.Thread):
         """When she is late others may have been faster: then a draft is kept, never a label too many."""
         lease = reserve(self.project, self.user)
         if self.random.random() < 0.5 and lease:
-            next_prompt(self.project, self.user, besides=[lease.prompt_id])
+            self.kind.next(self.project, self.user, besides=[lease.prompt_id])
         if lease is None:
             return
         if late:
             let_expire(pk=lease.pk)
             leases.expire()
         for _ in range(self.random.choice([1, 1, 2])):  # a double click
-            said = lease.prompt_id, self.project.slug, self.user, ranks(lease), lease.key
-            if self.random.random() < 0.5 and submit_held(*said):
+            said = self.kind.said(lease)
+            held = lease.prompt_id, self.project.slug, self.user, said, lease.key
+            if self.random.random() < 0.5 and self.kind.submit_held(*held):
                 continue
             with suppress(TooLate):
-                submit_ranking(lease.prompt, self.user, ranks(lease), lease.key)
+                self.kind.submit(lease.prompt, self.user, said, lease.key)
 
     def label_late(self):
         self.label(late=True)
@@ -190,52 +223,52 @@ class Labeler(threading.Thread):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("seed", "wanted"), [(1, 1), (2, 2), (3, 3)])
-def test_many_labelers_in_many_tabs_never_exceed_the_overlap(project, make_prompt, seed, wanted):
+def test_many_labelers_in_many_tabs_never_exceed_the_overlap(kind, seed, wanted):
     people = [person(f"labeler{n}") for n in range(4)]
     for user in people:
-        Membership.objects.create(project=project, user=user)
+        Membership.objects.create(project=kind.project, user=user)
     for n in range(12):
-        make_prompt(f"Question {n}", wanted=wanted)
+        kind.make(f"Question {n}", wanted=wanted)
     failures = []
-    tabs = [Labeler(project, user, f"{seed}-{user}-{tab}", 15, failures) for user in people for tab in range(2)]
+    tabs = [Labeler(kind, user, f"{seed}-{user}-{tab}", 15, failures) for user in people for tab in range(2)]
     for tab in tabs:
         tab.start()
     for tab in tabs:
         tab.join(120)
     assert not failures
     assert not unbalanced()
-    twice = Ranking.objects.values("prompt", "labeler").annotate(n=Count("pk")).filter(n__gt=1)
+    twice = kind.labels.objects.values("prompt", "labeler").annotate(n=Count("pk")).filter(n__gt=1)
     assert not twice.exists()
-    sums = Ranking.objects.values("labeler").annotate(n=Count("pk")).values_list("labeler", "n")
-    counted = project.tallies.values_list("labeler", "labels")
+    sums = kind.labels.objects.values("labeler").annotate(n=Count("pk")).values_list("labeler", "n")
+    counted = kind.project.tallies.values_list("labeler", "labels")
     assert dict(sums) == {labeler: labels for labeler, labels in counted if labels}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_work_is_finished_exactly_when_everybody_only_labels(project, make_prompt):
+def test_the_work_is_finished_exactly_when_everybody_only_labels(kind):
     people = [person(f"labeler{n}") for n in range(6)]
     for user in people:
-        Membership.objects.create(project=project, user=user)
+        Membership.objects.create(project=kind.project, user=user)
     for n in range(10):
-        make_prompt(f"Question {n}", wanted=3)
+        kind.make(f"Question {n}", wanted=3)
     failures = []
 
     class Diligent(Labeler):
         def run(self):
             try:
                 while lease := reserve(self.project, self.user):
-                    submit_ranking(lease.prompt, self.user, ranks(lease), lease.key)
+                    self.kind.submit(lease.prompt, self.user, self.kind.said(lease), lease.key)
             except Exception as error:  # noqa: BLE001 - reported by the test
                 self.failures.append(error)
             finally:
                 connection.close()
 
-    tabs = [Diligent(project, user, 0, 0, failures) for user in people]
+    tabs = [Diligent(kind, user, 0, 0, failures) for user in people]
     for tab in tabs:
         tab.start()
     for tab in tabs:
         tab.join(120)
     assert not failures
     assert not unbalanced()
-    assert Ranking.objects.count() == 30
+    assert kind.labels.objects.count() == 30
     assert not Lease.objects.exists()
