@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PLACES = ("studio", "annotation", "training", "training/recipes", "training/server", "benchmarks")
+PLACES = ("studio", "annotation", "annotation/steps", "training", "training/recipes", "training/server", "benchmarks")
 START, END = "<!-- map -->", "<!-- /map -->"
 
 
