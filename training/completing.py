@@ -1,19 +1,18 @@
 """Have a model answer a project's prompts that lack completions: a background job that can be stopped and resumed."""
 
 import asyncio
-from datetime import timedelta
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
 from annotation.models import Completion, Project, Prompt, fingerprint
-from training import serving, wake
+from training import background, serving, wake
+from training.background import beat, claim, end
 from training.models import CompletionRun, Generation, ModelVersion
 
 AT_ONCE = 8  # prompts asked for together: the model server batches what waits
-SILENT = timedelta(seconds=60)
 STORED = ("temperature", "top_p", "max_tokens", "seed", "system")
 
 
@@ -42,19 +41,7 @@ def queue_run(project: Project, model: ModelVersion, per_prompt: int, sampling: 
 
 def wake_lost() -> int:
     """Send runs again whose message or worker was lost."""
-    since = timezone.now() - SILENT
-    unheard = Q(heartbeat__lt=since) | Q(heartbeat=None, created__lt=since)
-    lost = list(CompletionRun.objects.filter(unheard, status__in=["queued", "running"]))
-    return sum(wake.send("training.tasks.complete", run.pk) for run in lost)
-
-
-def claim(run: CompletionRun) -> bool:
-    """One worker at a time: the row count is the lock, and a silent one may be taken over."""
-    now = timezone.now()
-    free = Q(status="queued") | Q(status="running", heartbeat__lt=now - SILENT)
-    return bool(
-        CompletionRun.objects.filter(free, pk=run.pk).update(status="running", heartbeat=now, started=now, done=0)
-    )
+    return background.wake_lost(CompletionRun, "training.tasks.complete")
 
 
 def run_completions(run: CompletionRun) -> None:
@@ -71,23 +58,16 @@ def run_completions(run: CompletionRun) -> None:
             message = f"{poor} prompts got fewer than two different answers: raise the temperature and run again."
     except serving.ServingError as error:
         status, message = "failed", f"{error} What was answered is kept; start it again to go on."
-    CompletionRun.objects.filter(pk=run.pk).update(status=status, message=message, finished=timezone.now())
+    end(run, status, message)
 
 
 async def answer_all(run: CompletionRun) -> int:
     """Answer in groups of AT_ONCE; return how many prompts still have fewer than two different completions."""
-    beating = asyncio.create_task(beat(run))
+    beating = asyncio.create_task(beat(run))  # one that is cancelled finishes the group under way
     try:
         return await answer_groups(run)
     finally:
         beating.cancel()
-
-
-async def beat(run: CompletionRun) -> None:
-    """Signs of life while a slow model thinks."""
-    while True:
-        await asyncio.sleep(SILENT.total_seconds() / 6)
-        await CompletionRun.objects.filter(pk=run.pk).aupdate(heartbeat=timezone.now())
 
 
 async def answer_groups(run: CompletionRun) -> int:
@@ -130,10 +110,3 @@ def keep(run: CompletionRun, group: list[Prompt], answers: list[list[str]]) -> i
             Prompt.objects.filter(pk=prompt.pk, labels_given=0, leases=None).update(open_slots=F("labels_wanted"))
     CompletionRun.objects.filter(pk=run.pk).update(done=F("done") + len(group), heartbeat=timezone.now())
     return poor
-
-
-def cancel(run: CompletionRun) -> None:
-    """Stop after the group under way; a queued one ends at once. What was answered stays."""
-    rows = CompletionRun.objects.filter(pk=run.pk)
-    rows.filter(status="queued").update(status="cancelled", finished=timezone.now())
-    rows.filter(status="running").update(cancel=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from annotation.models import Prompt
-from training import completing
+from training import background, completing
 from training.models import CompletionRun, Generation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +36,7 @@ def test_a_second_run_answers_only_what_is_missing(registered, bare, project, al
 
 def test_a_redelivered_message_does_not_run_twice(registered, bare, project, alice):
     run = completing.queue_run(project, registered["small"], 2, SAMPLING, alice)
-    assert completing.claim(run)
+    assert background.claim(run)
     completing.run_completions(run)
     assert not Generation.objects.exists()
 
@@ -51,7 +51,7 @@ def test_a_server_that_is_away_fails_the_run_with_advice(registered, bare, proje
 
 def test_a_cancelled_run_keeps_what_it_has(registered, bare, project, alice):
     run = completing.queue_run(project, registered["small"], 2, SAMPLING, alice)
-    completing.cancel(run)
+    background.cancel(run)
     completing.run_completions(run)
     assert CompletionRun.objects.get().status == "cancelled"
     assert not Generation.objects.exists()

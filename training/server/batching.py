@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Piece:
-    """What one row has to say after a step. The last piece of a row carries its finish_reason."""
+    """What one row has to say after a step. The last piece of a row carries its finish_reason, and the stop string
+    that ended it, if one did."""
 
     index: int
     text: str
     finish_reason: str | None = None
     logprobs: list[dict] = field(default_factory=list)
+    stop_reason: str | None = None
 
 
 @dataclass(eq=False)
@@ -72,7 +74,7 @@ class Row:
             self.finished, text = True, text + self.text.finish()
             reason = "stop" if self.text.stopped else reason
         if text or reason or logprobs:
-            self.job.emit(Piece(self.index, text, reason, logprobs))
+            self.job.emit(Piece(self.index, text, reason, logprobs, self.text.stopped_by))
 
 
 class Batch:

@@ -43,12 +43,12 @@ async def chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 async def whole_answer(request: Request, asked: ChatRequest) -> dict:
-    choices = [{"index": i, "text": "", "finish_reason": None, "logprobs": []} for i in range(asked.n)]
+    choices: list[dict] = [{"index": i, "text": "", "logprobs": []} for i in range(asked.n)]
     async with started(request, asked) as (job, pieces):
         async for piece in pieces:
             choice = choices[piece.index]
             choice["text"] += piece.text
-            choice["finish_reason"] = piece.finish_reason
+            choice["finish_reason"], choice["stop_reason"] = piece.finish_reason, piece.stop_reason
             choice["logprobs"] += piece.logprobs
         usage = protocol.usage(len(job.prompt), job.completion_tokens)
     messages = [
@@ -56,6 +56,7 @@ async def whole_answer(request: Request, asked: ChatRequest) -> dict:
             "index": choice["index"],
             "message": {"role": "assistant", "content": choice["text"], "refusal": None},
             "finish_reason": choice["finish_reason"],
+            "stop_reason": choice["stop_reason"],
             "logprobs": None if asked.top_logprobs is None else {"content": choice["logprobs"]},
         }
         for choice in choices

@@ -71,7 +71,11 @@ class TextStream:
         self.tokens: list[int] = []
         self.shown = self.start = 0  # text up to token `shown` was sent; decoding starts a little before, at `start`
         self.held = ""
-        self.stopped = False
+        self.stopped_by: str | None = None  # the stop string that was met
+
+    @property
+    def stopped(self) -> bool:
+        return self.stopped_by is not None
 
     def push(self, token: int) -> str:
         """The text that became certain with this token."""
@@ -97,10 +101,10 @@ class TextStream:
 
     def release(self, text: str, final: bool) -> str:
         text = self.held + text
-        found = [at for at in (text.find(stop) for stop in self.stop) if at >= 0]
+        found = [(at, stop) for stop in self.stop if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped, self.held = True, ""
-            return text[: min(found)]
+            (at, self.stopped_by), self.held = min(found), ""
+            return text[:at]
         keep = 0 if final else max((overlap(text, stop) for stop in self.stop), default=0)
         self.held = text[len(text) - keep :]
         return text[: len(text) - keep]

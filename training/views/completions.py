@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from annotation.access import project_or_404
-from training import completing
+from training import background, completing
 from training.models import CompletionRun, ModelVersion
 
 
@@ -48,5 +48,5 @@ def complete(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def complete_cancel(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     project = project_or_404(request.user, slug, "manager")
-    completing.cancel(get_object_or_404(CompletionRun, project=project, pk=pk))
+    background.cancel(get_object_or_404(CompletionRun, project=project, pk=pk))
     return redirect("complete", slug)

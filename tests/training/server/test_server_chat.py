@@ -158,7 +158,8 @@ def test_a_stop_string_ends_the_answer_before_it(server):
     stop = whole[20:23]
     reply = server.chat("rain", max_tokens=60, stop=[stop, "never said"]).json()["choices"][0]
     assert reply["message"]["content"] == whole[: whole.index(stop)]
-    assert reply["finish_reason"] == "stop"
+    assert (reply["finish_reason"], reply["stop_reason"]) == ("stop", stop)
+    assert server.chat("rain", max_tokens=3, stop=["never said"]).json()["choices"][0]["stop_reason"] is None
     assert text_of(streamed(server, temperature=0, max_tokens=60, stop=stop)) == whole[: whole.index(stop)]
 
 
