@@ -1,7 +1,9 @@
 """Run an import: read a file batch by batch, land what is good, report what is not, survive a lost worker."""
 
 import errno
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -142,7 +144,8 @@ def run(job: Import, path: Path, progress: Progress | None = None) -> None:
     problems = Problems(job)
     status, message = "succeeded", ""
     try:
-        land_strictly(job, path, problems, progress) if job.strict else land_all(job, path, problems, progress)
+        with uncollected():
+            land_strictly(job, path, problems, progress) if job.strict else land_all(job, path, problems, progress)
     except Stopped:
         job.refresh_from_db()
         problems.close()
@@ -152,6 +155,18 @@ def run(job: Import, path: Path, progress: Progress | None = None) -> None:
     except OSError as error:
         status, message = "failed", kept(job, disk_trouble(error))
     finish(job, problems, status, message)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for reference cycles: millions of rows come and go without one, and it costs a tenth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def land_strictly(job: Import, path: Path, problems: Problems, progress: Progress | None) -> None:

@@ -30,6 +30,9 @@ SPLITS = {
 models.TextField.register_lookup(Length)
 
 
+# Foreign keys say db_index=False where a constraint of theirs leads with the same column: one index is enough.
+
+
 def kinds() -> list[tuple[str, str]]:
     return list(KINDS.items())
 
@@ -109,7 +112,7 @@ class Project(models.Model):
 class Criterion(models.Model):
     """What a prompt of this project is judged by (helpful, honest, …)."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="criteria")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="criteria", db_index=False)
     name = models.CharField(max_length=80)
     description = models.TextField(blank=True)
 
@@ -125,7 +128,7 @@ class Membership(models.Model):
     """A person's role on a project, and where she is in its queue."""
 
     ROLES = [("manager", "Manager"), ("reviewer", "Reviewer"), ("labeler", "Labeler")]
-    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey("studio.User", models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=ROLES, default="labeler")
     cursor = models.BigIntegerField(default=0, editable=False)  # last prompt served; the next search starts here
@@ -198,7 +201,7 @@ class Prompt(models.Model):
 class Completion(models.Model):
     """One answer to a prompt; identical answers of one prompt are one row."""
 
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="completions")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="completions", db_index=False)
     text = models.TextField()
     source = models.CharField(max_length=200, blank=True, help_text="who wrote it: a model's name, a person, a file")
     metadata = models.JSONField(default=dict, blank=True)
@@ -228,7 +231,7 @@ class Alternative(models.Model):
 class Lease(models.Model):
     """A prompt reserved for one labeler until it expires; it holds one of the prompt's slots."""
 
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="leases")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="leases", db_index=False)
     labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="leases")
     key = models.UUIDField(default=uuid.uuid4)  # idempotency key of the submit to come
     shown = models.JSONField(default=list)  # completion ids in the order this labeler sees them
@@ -242,7 +245,7 @@ class Lease(models.Model):
 class Draft(models.Model):
     """A label in the making; outlives its lease, so nothing typed is ever lost."""
 
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="drafts")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="drafts", db_index=False)
     labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="drafts")
     data = models.JSONField(default=dict)
     updated = models.DateTimeField(auto_now=True)
@@ -259,7 +262,7 @@ class RankingQuerySet(models.QuerySet):
 class Ranking(models.Model):
     """One labeler's order of a prompt's completions."""
 
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="rankings")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="rankings", db_index=False)
     labeler = models.ForeignKey(
         "studio.User", models.PROTECT, null=True, related_name="rankings"
     )  # null: arrived ranked in an imported file
@@ -285,7 +288,7 @@ class Ranking(models.Model):
 class RankedCompletion(models.Model):
     """A completion's place in one ranking; 1 is best, equal ranks are a tie."""
 
-    ranking = models.ForeignKey(Ranking, models.CASCADE, related_name="ranked")
+    ranking = models.ForeignKey(Ranking, models.CASCADE, related_name="ranked", db_index=False)
     completion = models.ForeignKey(Completion, models.PROTECT, related_name="ranked")
     rank = models.PositiveSmallIntegerField()
     rating = models.PositiveSmallIntegerField(null=True, blank=True)
@@ -336,7 +339,7 @@ class StepLabels(models.Model):
         ("unclear", "I cannot follow the solution"),
         ("other", "Other"),
     ]
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="step_labels")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="step_labels", db_index=False)
     labeler = models.ForeignKey("studio.User", models.PROTECT, null=True, related_name="step_labels")
     kind = models.CharField(max_length=12, choices=KINDS, default="page")
     source = models.CharField(max_length=120, blank=True)  # which machine or file; "" for our labelers
@@ -386,7 +389,7 @@ class Skip(models.Model):
         ("sensitive", "I would rather not read this"),
         ("other", "Other"),
     ]
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="skips")
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="skips", db_index=False)
     labeler = models.ForeignKey("studio.User", models.CASCADE, related_name="skips")
     reason = models.CharField(max_length=20, choices=REASONS)
     comment = models.TextField(blank=True)
@@ -399,7 +402,7 @@ class Skip(models.Model):
 class Tally(models.Model):
     """Labels one labeler gave one project on one day: counts without counting, and without a row all fight for."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="tallies")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tallies", db_index=False)
     labeler = models.ForeignKey("studio.User", models.CASCADE, null=True, related_name="tallies")
     day = models.DateField()
     labels = models.IntegerField(default=0)
