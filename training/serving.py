@@ -16,6 +16,7 @@ SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop", "n") 
 PATIENCE = httpx.Timeout(10, read=600)  # a model may have to be loaded first
 LISTING = 5.0  # seconds for an endpoint to list its models, while a person waits
 LONGEST = 4 << 20  # bytes of such a list
+AT_ONCE = 8  # requests under way to an endpoint elsewhere, for one call of ours
 
 
 class ServingError(RuntimeError):
@@ -142,3 +143,43 @@ async def score(model: ModelVersion, conversations: list[list[dict]]) -> list[fl
     """A reward model's score of each conversation (its last turn is the answer)."""
     answer = await post(model, "score", {"items": [{"messages": messages} for messages in conversations]})
     return answer["scores"]
+
+
+async def rollouts(model: ModelVersion, items: list[dict], n: int = 1, **sampling) -> dict:
+    """Continuations of the assistant's turn from every prefix: {"texts": [[[n texts] a prefix] an item], …}.
+
+    An item is {"messages": the chat before that turn, "prefixes": its beginnings, "" among them}; "finish_reasons" has
+    the shape of "texts", "usage" counts tokens. Endpoints elsewhere are asked prefix by prefix, as chats whose last
+    message goes on (`continue_final_message`, which vLLM knows). Raises ServingError.
+    """
+    body = {"n": n} | {key: value for key, value in sampling.items() if value is not None}
+    if not model.endpoint:
+        return await post(model, "rollouts", {"items": items, **body})
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(messages: list[dict], prefix: str) -> dict:
+        async with room:
+            return await post(model, "chat/completions", going_on(messages, prefix) | body)
+
+    wanted = [(item["messages"], prefix) for item in items for prefix in item["prefixes"]]
+    answers = iter(await asyncio.gather(*(one(*each) for each in wanted)))
+    by_item = [[next(answers) for _ in item["prefixes"]] for item in items]
+    return joined(by_item)
+
+
+def going_on(messages: list[dict], prefix: str) -> dict:
+    if not prefix:
+        return {"messages": messages}
+    begun = [*messages, {"role": "assistant", "content": prefix}]
+    return {"messages": begun, "continue_final_message": True, "add_generation_prompt": False}
+
+
+def joined(by_item: list[list[dict]]) -> dict:
+    """Chat completions, a list for every item, in the shape of a rollouts answer."""
+    usages = [answer.get("usage") or {} for answers in by_item for answer in answers]
+    kinds = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return {
+        "texts": [[[c["message"]["content"] or "" for c in a["choices"]] for a in answers] for answers in by_item],
+        "finish_reasons": [[[c["finish_reason"] for c in a["choices"]] for a in answers] for answers in by_item],
+        "usage": {kind: sum(usage.get(kind) or 0 for usage in usages) for kind in kinds},
+    }

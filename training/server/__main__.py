@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("memory", "auto", "weights held at once, such as 8GB; auto is half of the RAM, or most of the GPU's memory")
     add("rows", 0, "completions of one model decoded together; 0 is 16 on a CPU, 64 on a GPU")
+    add("room", "1GB", "keys and values that the rollouts of one model may hold; more room, more rows at once")
     add("queue", 64, "requests that may wait for one model before more are sent away with 503")
     add("max-tokens", 1024, "longest completion where the request names none", env="STUDIO_SERVER_MAX_TOKENS")
     add("threads", 0, "CPU threads; 0 leaves the choice to torch")
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def options_from(chosen: argparse.Namespace):
-    from training.server.devices import device_of, dtype_of, memory_of
+    from training.server.devices import device_of, dtype_of, memory_of, read_bytes
     from training.server.folders import Options
 
     device = device_of(chosen.device, chosen.threads)
@@ -78,6 +79,7 @@ def options_from(chosen: argparse.Namespace):
         as_stored=on_cpu and chosen.dtype == "auto",
         memory=memory_of(chosen.memory, device),
         rows=chosen.rows or (16 if on_cpu else 64),
+        room=read_bytes(chosen.room),
         queue=chosen.queue,
         max_tokens=chosen.max_tokens,
     )

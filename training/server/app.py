@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from training.server import protocol
 from training.server.chat import chat
+from training.server.continuing import rollouts
 from training.server.engine import Engine, Lane, ScoreJob
 from training.server.exchange import into, log_line, read_json, unless_gone
 from training.server.folders import Options, models_under, task_of
@@ -43,6 +44,7 @@ def create_app(options: Options, token: str = "") -> Starlette:
         ("/v1/models", list_models, "GET"),
         ("/v1/chat/completions", chat, "POST"),
         ("/v1/score", score, "POST"),
+        ("/v1/rollouts", rollouts, "POST"),
         ("/v1/unload", unload, "POST"),
         ("/health", health, "GET"),
     ]

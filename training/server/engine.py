@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from training.server.batching import Batch, Job, Row
 from training.server.protocol import ApiError
+from training.server.rollouts import ROOM, RolloutJob, Rollouts
 
 log = logging.getLogger("training.server")
 TURN_TOKENS = 4096  # padded tokens of prompts, or of items to score, in one turn: streams never pause for long
@@ -35,25 +37,50 @@ class ScoreJob:
 class Lane:
     """One model's work: what waits, and the batch that runs."""
 
-    def __init__(self, model: Any, max_rows: int):
+    def __init__(self, model: Any, max_rows: int, room: int = ROOM):
         self.model, self.max_rows = model, max_rows
         self.batch = Batch(model)
+        self.rollouts = Rollouts(model, room)
+        self.credit = 0.0  # seconds that chats and scores had and rollouts did not
         self.waiting: deque[Row] = deque()
         self.scoring: deque[tuple[ScoreJob, int]] = deque()
 
     def running_jobs(self) -> int:
-        return len({row.job for row in list(self.batch.rows)})
+        return len({row.job for row in list(self.batch.rows)}) + len(self.rollouts.running_jobs())
 
     def busy(self) -> bool:
+        return bool(self.prompt_work() or self.rollouts.busy())
+
+    def prompt_work(self) -> bool:
+        """Somebody waits for a chat or a score."""
         return bool(self.batch.rows or self.waiting or self.scoring)
 
-    def submit(self, job: Job | ScoreJob) -> None:
+    def submit(self, job: Job | ScoreJob | RolloutJob) -> None:
         if isinstance(job, Job):
             self.waiting.extend(job.rows(self.model))
+        elif isinstance(job, RolloutJob):
+            self.rollouts.submit(job)
         else:
             self.scoring.extend((job, at) for at in range(len(job.items)))
 
     def turn(self) -> None:
+        """Serve chats and scores, then rollouts: where both want the model, each has half of the time."""
+        began = time.monotonic()
+        self.prompt_turn()
+        middle = time.monotonic()
+        self.credit = self.credit + middle - began if self.prompt_work() else 0.0
+        if self.rollouts.busy() and self.credit >= 0:
+            self.continue_traces()
+            self.credit -= time.monotonic() - middle
+
+    def continue_traces(self) -> None:
+        try:
+            self.rollouts.turn()
+        except Exception as fault:
+            log.exception("continuing traces with %s failed", self.model.name)
+            fail(self.rollouts.clear(), fault)
+
+    def prompt_turn(self) -> None:
         """Take in rows that wait, give every row a token, score some of what waits to be scored."""
         self.batch.leave()
         if newcomers := self.next_rows():
@@ -152,7 +179,7 @@ class Engine:
         self.lock, self.wake, self.stopping = threading.Lock(), threading.Event(), False
         self.thread = threading.Thread(target=self.run, name="engine", daemon=True)
 
-    def submit(self, lane: Lane, job: Job | ScoreJob) -> None:
+    def submit(self, lane: Lane, job: Job | ScoreJob | RolloutJob) -> None:
         with self.lock:
             lane.submit(job)
             self.lanes.add(lane)

@@ -27,6 +27,7 @@ class Options:
     score_dtype: str = "float32"  # of reward models, whose scores are compared to the last digit
     memory: int = 8 << 30  # bytes of weights held at once
     rows: int = 16  # completions of one model decoded together
+    room: int = 1 << 30  # bytes of keys and values that one model's rollouts may take
     queue: int = 64  # requests that may wait for one model
     max_tokens: int = 1024  # where a request does not say
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,11 @@ def roomy_layer() -> type:
             """Hold other keys and values."""
             self.keys, self.values, self.buffers = keys, values, (None, None)
 
+        def settle(self, buffers, width):
+            """Hold the first `width` columns of buffers that have room for more."""
+            self.buffers = buffers
+            self.keys, self.values = (buffer[:, :, :width] for buffer in buffers)
+
     return RoomyLayer
 
 
@@ -80,3 +86,44 @@ def stack(a: Tensor, b: Tensor) -> Tensor:
     out[: len(a), :, out.shape[2] - a.shape[2] :] = a
     out[len(a) :, :, out.shape[2] - b.shape[2] :] = b
     return out
+
+
+def fork(pieces: Sequence[tuple[Any, int, int, int]]) -> Any:
+    """A cache with one row for each (cache, row, start, end): that stretch of it, ending at the last column."""
+    width = max(end - start for _, _, start, end in pieces)
+    forked = new_cache()
+    for depth in range(len(pieces[0][0].layers)) if width else ():
+        forked.update(*(cut(pieces, depth, kind, width) for kind in ("keys", "values")), depth)
+    return forked
+
+
+def cut(pieces: Sequence[tuple[Any, int, int, int]], depth: int, kind: str, width: int) -> Tensor:
+    sources = [getattr(cache.layers[depth], kind) for cache, *_ in pieces]
+    heads, _, size = sources[0].shape[1:]
+    out = sources[0].new_zeros(len(pieces), heads, width, size)
+    for at, (source, (_, row, start, end)) in enumerate(zip(sources, pieces, strict=True)):
+        out[at, :, width - (end - start) :] = source[row, :, start:end]
+    return out
+
+
+def regroup(old: Any, kept: Tensor, left: int, new: Any, chosen: Tensor) -> Any:
+    """Kept rows of `old` (its columns from `left` on) and chosen rows of `new` as one cache, copied once, with room."""
+    for ours, theirs in zip(old.layers if old else new.layers, new.layers, strict=True):
+        width = theirs.keys.shape[2]
+        if old:
+            width = max(width, ours.keys.shape[2] - left)
+        buffers = []
+        for kind in ("keys", "values"):
+            fresh = getattr(theirs, kind)
+            out = fresh.new_zeros(len(kept) + len(chosen), fresh.shape[1], width + ROOM, fresh.shape[3])
+            if old:
+                place(out[: len(kept), :, :width], getattr(ours, kind)[:, :, left:], kept)
+            place(out[len(kept) :, :, :width], fresh, chosen)
+            buffers.append(out)
+        ours.settle(buffers, width)
+    return old or new
+
+
+def place(out: Tensor, source: Tensor, index: Tensor) -> None:
+    """Rows of source, in the order of index, against the right edge of out."""
+    out[:, :, out.shape[2] - source.shape[2] :] = source[index]

@@ -28,6 +28,10 @@ class Model:
 
     def encode(self, messages: list[dict], **template: Any) -> list[int]:
         """Token ids of a chat. Raises ApiError where the chat template cannot render it."""
+        return self.encode_begun(messages, [""], **template)[0]
+
+    def encode_begun(self, messages: list[dict], endings: list[str], **template: Any) -> list[list[int]]:
+        """Token ids of a chat, rendered once, followed by each of these texts."""
         if not self.tokenizer.chat_template:
             message = f"{self.name} is a base model without a chat template: train it on chats first, or add a template"
             raise ApiError(400, message, "no_chat_template", "model")
@@ -37,7 +41,7 @@ class Model:
             except Exception as fault:
                 message = f"the chat template of {self.name} refused the messages: {fault}"
                 raise ApiError(400, message, "chat_template", "messages") from fault
-            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            return self.tokenizer([text + ending for ending in endings], add_special_tokens=False)["input_ids"]
 
 
 def load(name: str, folder: Path, options: Options) -> Model:

@@ -50,12 +50,6 @@ def read_chat(body: Any) -> ChatRequest:
     """Check a /v1/chat/completions body. Raises ApiError naming the field and what it should be."""
     model = read_model(body)
     refuse_unsupported(body)
-    sampling = Sampling(
-        temperature=read_number(body, "temperature", 1.0, 0, 2),
-        top_p=read_number(body, "top_p", 1.0, 0, 1),
-        top_k=read_integer(body, "top_k", 0, 0, 1_000_000),
-        seed=read_integer(body, "seed", None, -(2**63), 2**63 - 1),
-    )
     longest = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     options = body.get("stream_options") or {}
     if not isinstance(options, dict):
@@ -63,7 +57,7 @@ def read_chat(body: Any) -> ChatRequest:
     return ChatRequest(
         model=model,
         messages=read_messages(body.get("messages"), "messages"),
-        sampling=sampling,
+        sampling=read_sampling(body),
         n=read_integer(body, "n", 1, 1, MAX_N),
         max_tokens=read_integer(body, longest, None, 1, 10**9),
         stop=read_stop(body.get("stop")),
@@ -72,6 +66,15 @@ def read_chat(body: Any) -> ChatRequest:
         top_logprobs=read_top_logprobs(body),
         continue_final_message=read_flag(body, "continue_final_message"),
         ignore_eos=read_flag(body, "ignore_eos"),
+    )
+
+
+def read_sampling(body: dict) -> Sampling:
+    return Sampling(
+        temperature=read_number(body, "temperature", 1.0, 0, 2),
+        top_p=read_number(body, "top_p", 1.0, 0, 1),
+        top_k=read_integer(body, "top_k", 0, 0, 1_000_000),
+        seed=read_integer(body, "seed", None, -(2**63), 2**63 - 1),
     )
 
 

@@ -48,6 +48,21 @@ def pick(logits: Tensor, sampling: Sampling, generator: Generator) -> Tensor:
     return (scores - minus_gumbel).argmax()
 
 
+def pick_rows(logits: Tensor, sampling: Sampling, generators: Sequence[Generator]) -> Tensor:
+    """One token id a row from logits [rows, vocabulary]: what `pick` draws, for many rows in a few operations."""
+    import torch
+
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    scores = logits / sampling.temperature
+    if sampling.top_k or sampling.top_p < 1:
+        scores = torch.stack([narrow(line, sampling.top_k, sampling.top_p) for line in scores])
+    noise = torch.empty_like(scores)
+    for line, generator in zip(noise, generators, strict=True):
+        line.exponential_(generator=generator)
+    return (scores - noise.log_()).argmax(-1)
+
+
 def narrow(scores: Tensor, top_k: int, top_p: float) -> Tensor:
     """Leave the top_k best, then the fewest of those that hold top_p of the probability; the rest become -inf."""
     if 0 < top_k < len(scores):

@@ -86,7 +86,7 @@ class Shelf:
                 entry.bytes = await self.make_room(entry)
                 began = time.monotonic()
                 model = await asyncio.to_thread(load, entry.name, entry.folder, self.options)
-                entry.lane = Lane(model, self.options.rows)
+                entry.lane = Lane(model, self.options.rows, self.options.room)
                 log.info("loaded %s: %.2f GB in %.1f s", entry.name, entry.bytes / 1e9, time.monotonic() - began)
                 return entry.lane
         except ApiError:
