@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0008_steps'),
+        ('annotation', '0010_problems_and_alternatives'),
     ]
 
     operations = [
