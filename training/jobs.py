@@ -64,10 +64,14 @@ def check(dataset: Dataset, recipe: str, base_model: ModelVersion, executor: str
         raise BadJob(f"{dataset} is {dataset.status}; only a ready dataset can be trained on.")
     if not dataset.rows_train:
         raise BadJob(f"{dataset} has no training rows; collect more rankings and freeze again.")
+    if dataset.shape not in recipes.shapes_for(recipe):
+        fitting = ", ".join(name for name in recipes.RECIPES if dataset.shape in recipes.shapes_for(name))
+        raise BadJob(f"{recipe} cannot read {dataset}: its rows are {dataset.shape}. They are for {fitting or 'none'}.")
     if base_model.endpoint:
         raise BadJob(f"{base_model} is an endpoint: we do not hold its weights, so it cannot be trained.")
-    if base_model.makes != "policy":
-        raise BadJob(f"{base_model} is a reward model; start from a model that answers.")
+    if base_model.makes not in recipes.bases_for(recipe):
+        kind = base_model.get_makes_display().lower()
+        raise BadJob(f"{base_model} makes no answers but is of the kind {kind}; start {recipe} from a policy.")
     if base_model.status != "ready":
         raise BadJob(f"{base_model} is {base_model.status}; choose a model that is ready.")
 

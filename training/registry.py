@@ -141,9 +141,15 @@ def publish(folder: Path, model: ModelVersion, copy) -> None:
 
 
 def kind_of_model(folder: Path) -> str:
+    """What config.json says it makes; an outcome is known by the step separator it was trained with."""
     try:
-        names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or [""]
-        return "reward_model" if "SequenceClassification" in names[0] else "policy"
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        architecture = (config.get("architectures") or [""])[0]
+        if "TokenClassification" in architecture:
+            return "process_reward_model"
+        if "SequenceClassification" in architecture:
+            return "outcome_reward_model" if config.get("step_separator") else "reward_model"
+        return "policy"
     except (ValueError, LookupError, TypeError, AttributeError):
         raise BadModel(f"{folder / 'config.json'} is no model's configuration; was its download cut off?") from None
 

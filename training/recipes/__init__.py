@@ -8,12 +8,26 @@ RECIPES = {
     "sft": "training.recipes.sft",
     "reward_model": "training.recipes.reward_model",
     "dpo": "training.recipes.dpo",
+    "prm": "training.recipes.prm",
+    "orm": "training.recipes.orm",
 }
 
 
 def recipe(name: str) -> ModuleType:
     """The recipe's module: its docstring, DATA, MAKES, Config, PRESETS, problems and train. Imports no torch."""
     return import_module(RECIPES[name])
+
+
+def shapes_for(name: str) -> set[str]:
+    """Shapes of frozen datasets whose rows the recipe reads; imitation takes the chosen side of pairs."""
+    data = recipe(name).DATA
+    return {"pairs", data} if data == "sft" else {data}
+
+
+def bases_for(name: str) -> set[str]:
+    """What a model must make to be trained further by the recipe: a policy, or what a scorer of steps makes itself."""
+    module = recipe(name)
+    return {"policy", module.MAKES} if module.DATA in {"stepwise", "outcome"} else {"policy"}
 
 
 def config_fields(name: str) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Any
 KINDS = {
     "reward_model": "a reward model: it gives a chat one number, higher for what labelers preferred",
     "dpo": "a chat model trained on pairs that people ranked, by direct preference optimization (DPO)",
+    "prm": "a process reward model: it gives every step of a solution the probability that the step is right",
+    "orm": "an outcome reward model: it gives a whole solution the probability that it is right",
     "sft": "a chat model trained to imitate completions that people preferred (SFT)",
 }
 USE = {
@@ -19,6 +21,30 @@ model = AutoModelForSequenceClassification.from_pretrained(folder)
 chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello! How can I help?"}]
 inputs = tokenizer.apply_chat_template(chat, return_dict=True, return_tensors="pt")
 print(model(**inputs).logits[0, 0].item())  # comparable only between completions of one prompt""",
+    "prm": """import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForTokenClassification.from_pretrained(folder)
+problem, steps = "What is 2 + 2 · 3?", ["2 · 3 = 6.", "2 + 6 = 9."]
+ids = tokenizer.apply_chat_template([{"role": "user", "content": problem}], add_generation_prompt=True, return_dict=True)["input_ids"]
+ends = []
+for step in steps:
+    for text in (step, model.config.step_separator):
+        ids += tokenizer(text, add_special_tokens=False)["input_ids"]
+    ends.append(len(ids) - 1)
+print(model(torch.tensor([ids])).logits[0, ends].softmax(-1)[:, 1].tolist())  # P(right) of every step""",
+    "orm": """import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)
+problem, steps = "What is 2 + 2 · 3?", ["2 · 3 = 6.", "2 + 6 = 9."]
+ids = tokenizer.apply_chat_template([{"role": "user", "content": problem}], add_generation_prompt=True, return_dict=True)["input_ids"]
+for step in steps:
+    for text in (step, model.config.step_separator):
+        ids += tokenizer(text, add_special_tokens=False)["input_ids"]
+print(model(torch.tensor([ids])).logits.sigmoid().item())  # P(right) of the solution""",
     "policy": """from transformers import pipeline
 
 print(pipeline("text-generation", folder)([{"role": "user", "content": "Hello"}]))""",
@@ -38,7 +64,7 @@ This is {what}. It started from `{run.base_model}`{reference(run)} and was train
 ## Use
 
 ```python
-{USE["reward_model" if run.recipe == "reward_model" else "policy"]}
+{USE.get(run.recipe, USE["policy"])}
 ```
 
 ## Data

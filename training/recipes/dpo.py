@@ -66,7 +66,7 @@ def train(config: Config, run_dir: Path) -> None:
     from training.recipes import weights
     from training.recipes.loop import Session, completions
 
-    session = Session(run, DATA, config.too_long)
+    session = Session(run, DATA)
     policy = weights.load_policy(run.base_model, session.dtype)
     ref_model = weights.load_policy(run.ref_model, session.dtype) if run.ref_model else None
 

@@ -141,8 +141,8 @@ def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_ou
     shape, passes_head = shape_of(said["base_model"]), module.MAKES == "policy"
     rate, found = speed(said.get("device", "auto"), config.precision)
     cpu = found.startswith("cpu")
-    steps = steps_of(config, len(train.rows))
-    seen = steps * config.per_device_train_batch_size * config.gradient_accumulation_steps / max(1, len(train.rows))
+    steps, count = steps_of(config, len(train.examples)), max(1, len(train.examples))
+    seen = steps * config.per_device_train_batch_size * config.gradient_accumulation_steps / count
     seconds = flops(shape, config, passes_head, sum(train.tokens), seen, sum(held_out.tokens), cpu) / rate
     batch = max(train.tokens, default=0) * config.per_device_train_batch_size
     half = config.precision == "bf16" or (config.precision == "auto" and (not found.startswith("cpu fp32")))

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from training.recipes import head, machine, rows, trunk, weights
+from training.recipes import head, machine, rows, traces, trunk, weights
 from training.recipes.chat import Chat
 from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
 from training.recipes.recorder import Sampler, attach, newest_checkpoint
@@ -16,18 +16,19 @@ NEW_TOKENS = 96  # of a sample
 class Session:
     """A run with its machine, tokenizer and rows: what a recipe needs before it makes its trainer."""
 
-    def __init__(self, run: Run, kind: str, too_long: str = "drop") -> None:
+    def __init__(self, run: Run, kind: str) -> None:
         self.run, self.config = run, run.config
         self.machine = machine.choose(run.device, self.config.precision)
-        self.chat = Chat(run.base_model)
+        self.chat, source = Chat(run.base_model), traces if kind in traces.KINDS else rows
         self.train_rows, self.eval_rows = (
-            rows.keep(rows.load(run.dir / "dataset" / name, kind), self.chat, self.config.max_length, too_long)
+            source.keep(source.load(run.dir / "dataset" / name, kind), self.chat, self.config)
             for name in ("train.jsonl", "eval.jsonl")
         )
         if not self.train_rows.rows:
-            raise rows.BadData(no_rows(self.train_rows.dropped, self.config.max_length))
-        self.total = steps_of(self.config, len(self.train_rows.rows), machine.world_size())
+            raise rows.BadData(no_rows(self.train_rows, self.config.max_length))
+        self.total = steps_of(self.config, len(self.train_rows.examples), machine.world_size())
         self.tokenizer = weights.load_tokenizer(run.base_model)
+        self.marks: dict[str, Any] = {}  # what the saved config.json says beside what transformers writes there
 
     @property
     def dtype(self) -> str:
@@ -136,13 +137,17 @@ class Session:
         """Rows that max_length left out or cut, as preflight foretold them."""
         train, held_out = self.train_rows, self.eval_rows
         counts = {"rows": len(train.rows), "dropped": train.dropped, "cut": train.cut}
-        return counts | {"eval_rows": len(held_out.rows), "eval_dropped": held_out.dropped, "eval_cut": held_out.cut}
+        counts |= {"eval_rows": len(held_out.rows), "eval_dropped": held_out.dropped, "eval_cut": held_out.cut}
+        return counts | {name: n for name in ("windowed", "unlabeled") if (n := getattr(train, name))}
 
 
-def no_rows(dropped: int, max_length: int) -> str:
-    if not dropped:
+def no_rows(kept: rows.Kept, max_length: int) -> str:
+    if kept.unlabeled:
+        return f"none of the {len(kept.sizes)} rows of train.jsonl has a label to learn from"
+    if not kept.dropped:
         return "train.jsonl has no rows"
-    return f"all {dropped} rows of train.jsonl are longer than max_length {max_length}; raise it or shorten the rows"
+    text = f"all {kept.dropped} rows of train.jsonl are longer than max_length {max_length}"
+    return f"{text}; raise it or shorten the rows"
 
 
 def completions(session: Session) -> Sampler:

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from training.recipes import recipe, rows
+from training.recipes import recipe, rows, traces
 from training.recipes.chat import Chat
 from training.recipes.config import BadConfig, read
 from training.recipes.estimate import estimate
@@ -16,8 +16,6 @@ from training.recipes.run import read_config, write_json
 
 BINS = 20
 FEW = 20  # rows below which a result says little
-CHECKED = 200  # rows the chat template is tried on
-SIDES = {"chosen", "rejected", "completion"}
 QUANTILES = {"min": 0.0, "median": 0.5, "p95": 0.95, "max": 1.0}
 
 
@@ -27,7 +25,7 @@ def preflight(run_dir: Path) -> dict[str, Any]:
     try:
         inspect(run_dir, report)
     except (BadConfig, rows.BadData) as error:
-        report["errors"].append(str(error))
+        report["errors"] = list(dict.fromkeys([*report["errors"], str(error)]))
     return {"ok": not report["errors"]} | report
 
 
@@ -36,19 +34,18 @@ def inspect(run_dir: Path, report: dict[str, Any]) -> None:
     module = find_recipe(said["recipe"])
     config = read(module.Config, said["settings"])
     report["errors"] += module.problems(config)
-    chat = Chat(said["base_model"])
-    too_long = getattr(config, "too_long", "drop")
-    split = {name: rows.load(run_dir / "dataset" / f"{name}.jsonl", module.DATA) for name in ("train", "eval")}
-    kept = {name: rows.keep(part, chat, config.max_length, too_long) for name, part in split.items()}
+    chat, source = Chat(said["base_model"]), traces if module.DATA in traces.KINDS else rows
+    split = {name: source.load(run_dir / "dataset" / f"{name}.jsonl", module.DATA) for name in ("train", "eval")}
+    kept = {name: source.keep(part, chat, config) for name, part in split.items()}
     report["rows"] = {name: count(split[name], kept[name]) for name in split}
     report["lengths"] = lengths(kept["train"].sizes)
-    counted(report, config.max_length)
-    report["warnings"] += [*about_rows(split), *leaks(split)]
+    counted(report, source, config.max_length)
+    report["warnings"] += [*source.about_rows(split), *leaks(split)]
     if split["train"]:
-        errors, warnings = template_fits(split["train"], chat)
+        errors, warnings = source.template_fits(split["train"], chat)
         report["errors"] += errors
         report["warnings"] += warnings
-        report["examples"] = [example(split["train"][0], chat)]
+        report["examples"] = [source.shown(split["train"][0], chat, config)]
     if kept["train"].rows and not report["errors"]:
         report["estimate"] = estimate(said, config, module, kept["train"], kept["eval"])
         costs_too_much(report)
@@ -62,19 +59,18 @@ def find_recipe(name: str) -> Any:
 
 
 def count(part: list[rows.Row], kept: rows.Kept) -> dict[str, int]:
-    return {"rows": len(part), "kept": len(kept.rows), "dropped": kept.dropped, "cut": kept.cut}
+    found = {"rows": len(part), "kept": len(kept.rows), "dropped": kept.dropped, "cut": kept.cut}
+    return found | {name: n for name in ("windowed", "unlabeled") if (n := getattr(kept, name))}
 
 
-def counted(report: dict[str, Any], max_length: int) -> None:
+def counted(report: dict[str, Any], source: Any, max_length: int) -> None:
     """What max_length and the split leave to train on, in words."""
     train, held_out = report["rows"]["train"], report["rows"]["eval"]
     for name, part in report["rows"].items():
-        if part["dropped"]:
-            text = f"{part['dropped']} of {part['rows']} rows of {name}.jsonl are longer than max_length {max_length} "
-            report["warnings"].append(text + "tokens and would be left out")
-        if part["cut"]:
-            text = f"{part['cut']} of {part['rows']} rows of {name}.jsonl would lose the end of a completion at "
-            report["warnings"].append(text + f"max_length {max_length}")
+        for what, words in source.LEFT_OUT.items():
+            if part.get(what):
+                text = f"{part[what]} of {part['rows']} rows of {name}.jsonl {words.format(max_length=max_length)}"
+                report["warnings"].append(text)
     if not train["kept"]:
         report["errors"].append("train.jsonl leaves no row to train on" + "; raise max_length" * bool(train["dropped"]))
     elif train["kept"] < FEW:
@@ -97,66 +93,11 @@ def histogram(values: list[int]) -> dict[str, Any]:
     return {"bin_width": width, "counts": counts, "mean": sum(values) / len(values), **at}
 
 
-def about_rows(split: dict[str, list[rows.Row]]) -> list[str]:
-    found = []
-    for name, part in split.items():
-        same = [at for at, row in enumerate(part, 1) if "chosen" in row and row["chosen"] == row["rejected"]]
-        empty = [at for at, row in enumerate(part, 1) if any(not text.strip() for text in answers(row))]
-        if same:
-            found.append(f"{len(same)} rows of {name}.jsonl have equal chosen and rejected: {some(same)}")
-        if empty:
-            found.append(f"{len(empty)} rows of {name}.jsonl have an empty completion: {some(empty)}")
-    return found
-
-
-def answers(row: rows.Row) -> list[str]:
-    return [row[side][-1]["content"] for side in sorted(SIDES & row.keys())]
-
-
-def some(numbers: list[int]) -> str:
-    return "row " + ", ".join(map(str, numbers[:5])) + ", …" * (len(numbers) > 5)
-
-
 def leaks(split: dict[str, list[rows.Row]]) -> list[str]:
     """Prompts on both sides of the split: held-out results would flatter."""
     train, held_out = ({str(row["prompt"]) for row in split[name]} for name in ("train", "eval"))
     shared = len(train & held_out)
     return [f"{shared} prompts are in train.jsonl and in eval.jsonl; held-out results would flatter"] if shared else []
-
-
-def template_fits(part: list[rows.Row], chat: Chat) -> tuple[list[str], list[str]]:
-    """One BOS if any, an end of text after the completion, and the prompt's tokens a prefix of each whole row."""
-    errors: set[str] = set()
-    warnings: set[str] = set()
-    bos, eos = chat.id_of(chat.special.get("bos_token")), chat.id_of(chat.eos)
-    if eos is None:
-        return ["the tokenizer has no end-of-text token: a model could never learn to stop"], []
-    for row in part[:CHECKED]:
-        prompt = chat.tokens(row["prompt"], add_generation_prompt=True)
-        for side in SIDES & row.keys():
-            whole = chat.tokens(row["prompt"] + row[side])
-            ends = whole[len(prompt) :].count(eos)
-            if whole[: len(prompt)] != prompt:
-                errors.add("the chat template writes a prompt differently once a completion follows it")
-            if bos is not None and whole[:2] == [bos, bos]:
-                errors.add("the chat template begins with two beginning-of-text tokens")
-            if ends != 1:
-                number = "no end of text" if not ends else "more than one end of text"
-                warnings.add(f"the chat template puts {number} ({chat.eos}) after a completion")
-    return sorted(errors), sorted(warnings)
-
-
-def example(row: rows.Row, chat: Chat) -> dict[str, Any]:
-    """One row as the trainer sees it: pieces of text, whose turn it is, and whether the loss looks at it."""
-    prompt = chat.tokens(row["prompt"], add_generation_prompt=True)
-    sides = {}
-    for side in sorted(SIDES & row.keys()):
-        pieces = chat.pieces(chat.tokens(row["prompt"] + row[side]))
-        sides[side] = [
-            {"text": text, "role": "prompt" if at < len(prompt) else side, "loss": at >= len(prompt)}
-            for at, text in enumerate(pieces)
-        ]
-    return sides
 
 
 def costs_too_much(report: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def train(config: Config, run_dir: Path) -> None:
     from training.recipes import weights
     from training.recipes.loop import Session, completions
 
-    session = Session(run, DATA, config.too_long)
+    session = Session(run, DATA)
     policy = weights.load_policy(run.base_model, session.dtype)
 
     arguments = SFTConfig(

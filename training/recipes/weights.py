@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.recipes import card
+from training.recipes import card, steps
 from training.recipes.config import BadConfig
 
 
@@ -30,14 +32,41 @@ def load_scorer(model: str, dtype: str, pad_token_id: int) -> Any:
     """A causal model with a scalar head in place of its vocabulary. A new head starts at zero: every score is 0.0."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
-    from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-    with suppress_seqcls_warning():
+    with quiet_about_new_heads():
         was = AutoConfig.from_pretrained(model).architectures or [""]
         scorer = load(AutoModelForSequenceClassification, model, dtype=dtype, num_labels=1)
     if "SequenceClassification" not in was[0]:
         torch.nn.init.zeros_(scorer.score.weight)
     scorer.config.get_text_config().pad_token_id = pad_token_id  # it scores the last token that is not padding
+    return scorer
+
+
+@contextmanager
+def quiet_about_new_heads() -> Iterator[None]:
+    """A head the files do not hold is what is wanted here, not news."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def load_step_scorer(model: str, dtype: str) -> Any:
+    """A causal model with two numbers, bad and good, at every token. A new head starts at zero: every P(good) is ½."""
+    import torch
+    from transformers import AutoConfig, AutoModelForTokenClassification
+
+    with quiet_about_new_heads():
+        was = AutoConfig.from_pretrained(model).architectures or [""]
+        labels = {"num_labels": 2, "id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+        scorer = load(AutoModelForTokenClassification, model, dtype=dtype, **labels)
+    if "TokenClassification" not in was[0]:
+        for parameter in steps.head_of(scorer).parameters():
+            torch.nn.init.zeros_(parameter)
     return scorer
 
 
@@ -72,6 +101,8 @@ def save(session: Any, trainer: Any, metrics: dict[str, Any]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     trained = trainer.accelerator.unwrap_model(trainer.model)
     whole = merged(trained, run.base_model, partial / "adapter", session.tokenizer) if session.config.lora else trained
+    for name, value in session.marks.items():
+        setattr(whole.config, name, value)
     whole.to(dtype_of(session.config.save_precision)).save_pretrained(partial)
     session.tokenizer.save_pretrained(partial)
     (partial / "README.md").write_text(card.write(run, session.machine.label, metrics), encoding="utf-8")
@@ -85,8 +116,11 @@ def merged(trained: Any, base_model: str, folder: Path, tokenizer: Any) -> Any:
 
     trained.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
-    scores = trained.peft_config["default"].task_type == TaskType.SEQ_CLS
-    base = load_scorer(base_model, "float32", tokenizer.pad_token_id) if scores else load_policy(base_model, "float32")
+    loaders = {
+        TaskType.SEQ_CLS: lambda: load_scorer(base_model, "float32", tokenizer.pad_token_id),
+        TaskType.TOKEN_CLS: lambda: load_step_scorer(base_model, "float32"),
+    }
+    base = loaders.get(trained.peft_config["default"].task_type, lambda: load_policy(base_model, "float32"))()
     return PeftModel.from_pretrained(base, folder).merge_and_unload()
 
 

@@ -31,6 +31,34 @@ def planted_pairs(count, seed=0):
         yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "ranking": at, "prompt_id": at}
 
 
+RIGHT_STEPS = ("Twice two is four.", "So it is four.", "Add one to get five.", "Hence the sum is five.")
+WRONG_STEPS = ("Twice two is nine.", "So it is blue.", "Add one to get none.", "Hence the sum is tea.")
+
+
+def planted_traces(count, seed=0, steps=4, **changed):
+    """Traces of which half go wrong at a step and stay wrong; the words of a step tell."""
+    chance = random.Random(seed)
+    for at in range(count):
+        prompt = say("user", f"Add up {chance.choice(THINGS)}, number {seed * 10_000 + at}.")
+        first = chance.randrange(steps) if at % 2 else steps
+        labels = [step < first for step in range(steps)]
+        texts = [chance.choice(RIGHT_STEPS if label else WRONG_STEPS) for label in labels]
+        yield {"prompt": prompt, "completions": texts, "labels": labels, "prompt_id": at} | changed
+
+
+def outcomes(traces):
+    """The same traces, labeled as wholes."""
+    for trace in traces:
+        row = {name: value for name, value in trace.items() if name != "labels"}
+        yield row | {"label": all(trace["labels"])}
+
+
+ROWS = {
+    "stepwise": planted_traces,
+    "outcome": lambda count, **options: outcomes(planted_traces(count, **options)),
+}
+
+
 def write_rows(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -45,8 +73,9 @@ def base_model(tmp_path_factory):
 def make_run(tmp_path, base_model):
     def make(name, train=None, held_out=None, model=base_model, **settings):
         run_dir = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
-        write_rows(run_dir / "dataset" / "train.jsonl", planted_pairs(48) if train is None else train)
-        write_rows(run_dir / "dataset" / "eval.jsonl", planted_pairs(12, seed=1) if held_out is None else held_out)
+        planted = ROWS.get(recipe(name).DATA, planted_pairs)
+        write_rows(run_dir / "dataset" / "train.jsonl", planted(48) if train is None else train)
+        write_rows(run_dir / "dataset" / "eval.jsonl", planted(12, seed=1) if held_out is None else held_out)
         config = {"recipe": name, "base_model": str(model), "ref_model": None, "device": "cpu"}
         config |= {"settings": {"save_steps": 0, "precision": "fp32", **settings}, "versions": {}}
         (run_dir / "config.json").write_text(json.dumps(config))

@@ -10,11 +10,14 @@ from tests.training.recipes.conftest import result, start
 from training.recipes import RECIPES, config_fields, recipe
 from training.recipes.config import BadConfig, from_text, read
 
+DATA = {"pairs", "sft", "stepwise", "outcome"}
+MAKES = {"policy", "reward_model", "process_reward_model", "outcome_reward_model"}
+
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_tells_a_launch_form_what_it_needs(name):
     module = recipe(name)
-    assert module.__doc__ and module.DATA in {"pairs", "sft"} and module.MAKES in {"policy", "reward_model"}
+    assert module.__doc__ and module.DATA in DATA and module.MAKES in MAKES
     assert {"smoke", "small", "full"} <= module.PRESETS.keys()
     for settings in module.PRESETS.values():
         assert module.problems(read(module.Config, settings)) == []

@@ -1,0 +1,203 @@
+"""What `prm` and `orm` share: learn a probability at the ends of steps, and measure it on held-out traces.
+
+    loss = −1/n Σ w(y) · [ y log p + (1 − y) log(1 − p) ]        over the n labeled ends of an optimiser step
+
+y is a label: 1, 0 or a fraction, which the cross-entropy then draws p to. p is σ of the log-odds read at the end.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from training.recipes.loop import Session
+from training.recipes.steps import by_window, collate, length_batches, log_odds, trace_windows
+from training.recipes.traces import Example, separator_of, weights_of
+
+EVAL_TOKENS = 8192  # tokens in one forward pass where nothing is kept for a backward pass
+CHUNK = 32  # batches whose examples are sorted by length together
+
+Scored = tuple[list[float], list[float | None]]  # of one trace: probability and label of every step that was read
+Measure = Callable[[list[Scored]], dict[str, float | None]]
+
+
+def fit(session: Session, model: Any, task: str, bad_weight: float, measure: Measure, train_name: str) -> None:
+    """Train the model on the session's windows, save it with what inference must know, and say how it went."""
+    session.marks = {"step_separator": separator_of(session.config), "step_window": session.config.max_length}
+    read_at_ends(model)
+    adapter = session.adapter(model, task, modules_to_save=["score" if hasattr(model, "score") else "classifier"])
+    if adapter is not None:
+        from peft import get_peft_model
+
+        model = get_peft_model(model, adapter)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    trainer = make_trainer(session, model, weights_of(session.train_rows.windows, bad_weight), measure, train_name)
+    session.fit(trainer, scores(session, last_only=task == "SEQ_CLS"))
+
+
+def read_at_ends(model: Any) -> None:
+    """Give the model a forward pass that answers with the log-odds at the ends, so that wrappers pass through it."""
+    from torch.nn import Dropout
+
+    for layer in model.modules():
+        if isinstance(layer, Dropout):
+            layer.p = 0.0  # a score must not depend on chance
+
+    def forward(input_ids: Any, attention_mask: Any, rows: Any, columns: Any, **_: Any) -> Any:
+        return log_odds(model, input_ids, attention_mask, rows, columns)
+
+    model.forward = forward
+
+
+def make_trainer(
+    session: Session, model: Any, label_weights: tuple[float, float], measure: Measure, train_name: str
+) -> Any:
+    """A transformers Trainer over windows: batches of alike lengths, this module's loss, metrics of whole traces."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+    from transformers import Trainer, TrainingArguments
+
+    pad, good_bad = session.tokenizer.pad_token_id, torch.tensor(label_weights)
+
+    def batch_of(examples: Sequence[Example]) -> dict[str, Any]:
+        labels = [-100.0 if label is None else label for part in examples for label in part.labels]
+        return collate([part.window for part in examples], pad) | {"labels": torch.tensor(labels)}
+
+    class StepTrainer(Trainer):
+        tokens, sums = 0, None  # seen so far; of labeled ends since the last log: count, right, called bad, bad
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            size = self._train_batch_size * self.args.world_size
+            return AlikeLengths([len(part) for part in self.train_dataset], size, self.args.seed)
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            labels = inputs.pop("labels")
+            odds = model(**inputs)
+            self.count(odds.detach(), labels, inputs["attention_mask"])
+            there = labels >= 0
+            loss = weighted(odds[there], labels[there])
+            loss = loss / (there.sum() if num_items_in_batch is None else num_items_in_batch)
+            return loss * self.accelerator.num_processes if num_items_in_batch is not None else loss
+
+        def count(self, odds: Any, labels: Any, mask: Any) -> None:
+            there = labels >= 0
+            called_bad, bad = odds[there] < 0, labels[there] < 0.5
+            new = torch.stack([there.sum(), (called_bad == bad).sum(), called_bad.sum(), bad.sum(), mask.sum()])
+            self.sums = new if self.sums is None else self.sums + new
+
+        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+            if "loss" in logs and self.sums is not None:
+                sums = self.accelerator.reduce(self.sums, "sum").tolist()
+                self.sums, self.tokens = None, self.tokens + sums[4]
+                ends = max(1, sums[0])
+                shares = {train_name: sums[1] / ends, "called_bad": sums[2] / ends, "labeled_bad": sums[3] / ends}
+                logs |= shares | {"num_tokens": self.tokens}
+            super().log(logs)
+
+        def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+            odds = log_odds_of(self, [part.window for part in self.eval_dataset], pad)
+            labels = [label for part in self.eval_dataset for label in part.labels]
+            flat = [value for values in odds for value in values]
+            known = torch.tensor([pair for pair in zip(flat, labels, strict=True) if pair[1] is not None])
+            found = {"loss": (weighted(known[:, 0], known[:, 1]) / len(known)).item()}
+            found |= measure(by_trace(odds, self.eval_dataset))
+            metrics = {f"eval_{name}": value for name, value in found.items() if value is not None}
+            self.log(metrics)
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+            return metrics
+
+    def weighted(odds: Any, labels: Any) -> Any:
+        good, bad = good_bad.to(odds.device)
+        return binary_cross_entropy_with_logits(odds, labels, labels * good + (1 - labels) * bad, reduction="sum")
+
+    trainer = StepTrainer(
+        model,
+        TrainingArguments(**session.arguments(), remove_unused_columns=False),
+        data_collator=batch_of,
+        train_dataset=session.train_rows.windows,
+        eval_dataset=session.eval_rows.windows or None,
+        processing_class=session.tokenizer,
+    )
+    trainer.model_accepts_loss_kwargs = True  # the loss is divided by the labels of all batches of a step, once
+    return trainer
+
+
+class AlikeLengths:
+    """Indices in an order in which consecutive batches hold examples of alike lengths; another one every epoch."""
+
+    def __init__(self, sizes: Sequence[int], batch: int, seed: int) -> None:
+        self.sizes, self.batch, self.seed, self.epoch = sizes, batch, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        import random
+
+        chance = random.Random(f"{self.seed} {self.epoch}")
+        order = chance.sample(range(len(self.sizes)), len(self.sizes))
+        chunks = [order[at : at + CHUNK * self.batch] for at in range(0, len(order), CHUNK * self.batch)]
+        batches = []
+        for chunk in chunks:
+            alike = sorted(chunk, key=self.sizes.__getitem__)
+            batches += [alike[at : at + self.batch] for at in range(0, len(alike), self.batch)]
+        last = batches.pop() if batches and len(batches[-1]) < self.batch else []  # a short one must come last
+        chance.shuffle(batches)
+        return iter([index for batch in [*batches, last] for index in batch])
+
+
+def log_odds_of(trainer: Any, parts: Sequence[Any], pad: int) -> list[list[float]]:
+    """Log-odds of every end of these windows; several processes share the work."""
+    import torch
+    from accelerate.utils import gather_object
+
+    model, accelerator = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator
+    was_training, found = model.training, []
+    model.eval()
+    batches = length_batches([len(part) for part in parts], EVAL_TOKENS)
+    for batch in batches[accelerator.process_index :: accelerator.num_processes]:
+        inputs = {name: value.to(model.device) for name, value in collate([parts[at] for at in batch], pad).items()}
+        with torch.no_grad(), accelerator.autocast():
+            odds = model(**inputs).tolist()
+        found += zip(batch, by_window(odds, [parts[at] for at in batch]), strict=True)
+    model.train(was_training)
+    found = gather_object(found) if accelerator.num_processes > 1 else found
+    return [values for _, values in sorted(found)]
+
+
+def by_trace(odds: Sequence[Sequence[float]], examples: Sequence[Example]) -> list[Scored]:
+    """Probabilities and labels of the steps, put together again trace by trace."""
+    found: dict[int, Scored] = {}
+    for values, part in zip(odds, examples, strict=True):
+        probs, labels = found.setdefault(part.row, ([], []))
+        probs += map(sigmoid, values)
+        labels += part.labels
+    return list(found.values())
+
+
+def sigmoid(x: float) -> float:
+    from math import exp
+
+    return 1 / (1 + exp(-x)) if x >= 0 else exp(x) / (1 + exp(x))
+
+
+def scores(session: Session, last_only: bool) -> Any:
+    """Sample the model: what it gives the steps of the first held-out traces."""
+
+    def draw(trainer: Any) -> Iterator[dict[str, Any]]:
+        config, separator = session.config, separator_of(session.config)
+        for row in (session.eval_rows.rows or session.train_rows.rows)[: config.samples]:
+            steps = row["completions"]
+            parts = trace_windows(session.chat, row["prompt"], steps, separator, config.max_length, last_only)
+            odds = log_odds_of(trainer, parts, session.tokenizer.pad_token_id)
+            probs = [sigmoid(value) for values in odds for value in values]
+            places = [step for part in parts for step in part.steps]
+            named = {f"step {at + 1}": p for at, p in zip(places, probs, strict=True)}
+            yield {"prompt": row["prompt"], "completion": separator.join(steps), "reward": min(probs), "parts": named}
+
+    return draw
