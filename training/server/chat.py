@@ -138,7 +138,8 @@ async def pieces_from(inbox: asyncio.Queue, running: int) -> AsyncIterator[Piece
 def prepare(model: Model, asked: ChatRequest, options: Options) -> tuple[list[int], int]:
     """The prompt's tokens and how many may follow. Raises ApiError if they do not fit; nothing is ever cut."""
     if model.task != "chat":
-        raise ApiError(400, f"{model.name} is a reward model: it scores (POST /v1/score)", "wrong_task", "model")
+        route = "score" if model.task == "score" else "score_steps"
+        raise ApiError(400, f"{model.name} is a reward model: it scores (POST /v1/{route})", "wrong_task", "model")
     final = asked.continue_final_message
     prompt = model.encode(asked.messages, add_generation_prompt=not final, continue_final_message=final)
     room = (model.context or 10**9) - len(prompt)
