@@ -17,16 +17,12 @@ from annotation import uploads, wake
 from annotation.bulk import ahead
 from annotation.cells import BadFile, BadRow
 from annotation.columns import check, guess
-from annotation.items import Item
-from annotation.landing import Landed, land
+from annotation.landing import land
 from annotation.models import Import, Project
 from annotation.prepare import Prepared, prepare
 from annotation.problems import Problems
 from annotation.readers import Source
-from annotation.shapes import SHAPES, items
-from annotation.steps.landing import land_traces
-from annotation.steps.preparing import PreparedTrace, prepare_trace
-from annotation.steps.recognising import foreign
+from annotation.shapes import items
 from annotation.store import store
 
 BATCH_ROWS = 2000
@@ -53,13 +49,13 @@ def import_path(
 ) -> Import:
     """Import a file or folder here and now. BadFile when it cannot be read at all; else see the Import's report."""
     path = Path(path)
-    mapping = fit(path, mapping or {}, project)
+    mapping = fit(path, mapping or {})
     job = Import.objects.create(project=project, created_by=user, name=path.name[:255], mapping=mapping, strict=strict)
     run(job, path, progress)
     return job
 
 
-def fit(path: Path, mapping: dict[str, Any], project: Project) -> dict[str, Any]:
+def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
     """The mapping with what it leaves open guessed from the first rows; BadFile when that cannot work."""
     source = Source(path, mapping.get("format", ""))
     head = [value for _, value in islice(source, 100)]
@@ -67,12 +63,9 @@ def fit(path: Path, mapping: dict[str, Any], project: Project) -> dict[str, Any]
     if not rows:
         raise BadFile(f"No row can be read. The first says: {head[0]}." if head else "The file holds no rows.")
     said = {field: column for field, column in mapping.items() if column}
-    if "shape" not in said and (trouble := foreign(rows, project.kind)):
-        raise BadFile(trouble)
-    rule = {"rule": project.split_rule} if project.kind == "steps" else {}
-    mapping = {"format": source.format} | guess(rows, said, project.kind) | rule | said
+    mapping = {"format": source.format} | guess(rows, said) | said
     names = {name for row in rows for name in (row if isinstance(row, dict) else ("prompt",))}
-    if trouble := check(mapping, names, project.kind):
+    if trouble := check(mapping, names):
         raise BadFile(trouble)
     return mapping
 
@@ -94,7 +87,7 @@ def accept_upload(project: Project, file: Any, user: Any = None, strict: bool = 
     """Keep an uploaded file, guess what its columns are and queue its import; BadFile when that cannot work."""
     key = uploads.keep(file)
     try:
-        mapping = fit(store().fetch(key), mapping or {}, project)
+        mapping = fit(store().fetch(key), mapping or {})
     except BadFile:
         store().remove(key)
         raise
@@ -231,7 +224,7 @@ def land_all(job: Import, path: Path, problems: Problems, progress: Progress | N
         try:
             with transaction.atomic():
                 problems.add(bad)
-                landed = landed_batch(job, batch)
+                landed = land(job.project, batch)
                 problems.add(landed.problems)
                 job.rows, job.added, job.known = rows, job.added + landed.added, job.known + landed.known
                 job.done = done
@@ -245,10 +238,6 @@ def land_all(job: Import, path: Path, problems: Problems, progress: Progress | N
             progress(job)
 
 
-def landed_batch(job: Import, batch: list) -> Landed:
-    return land_traces(job.project, batch, source=job.name) if job.project.kind == "steps" else land(job.project, batch)
-
-
 def beat(job: Import, done: int, ahead: timedelta = timedelta()) -> None:
     """Write how far the import is, unless it is no longer ours; `ahead` of a stretch without a beat."""
     job.done, job.heartbeat = done, timezone.now() + ahead
@@ -260,7 +249,7 @@ def beat(job: Import, done: int, ahead: timedelta = timedelta()) -> None:
 
 class Batch(NamedTuple):
     rows: int  # read so far, from the file's beginning
-    prompts: list[Prepared] | list[PreparedTrace]
+    prompts: list[Prepared]
     bad: list[tuple[int, str]]
     done: int  # bytes read so far
 
@@ -280,7 +269,7 @@ def batches(job: Import, path: Path, skip: int) -> Iterator[Batch]:
                 bad.append((line, str(error)))
             else:
                 batch += found
-                characters += sum(p.size for p in found)
+                characters += sum(len(p.messages) for p in found)
             if max(len(batch), len(bad)) >= BATCH_ROWS or characters > BATCH_CHARACTERS:
                 yield Batch(number, batch, bad, source.done)
                 batch, bad, characters = [], [], 0
@@ -291,8 +280,7 @@ def batches(job: Import, path: Path, skip: int) -> Iterator[Batch]:
         raise broken
 
 
-def prepared(line: int, value: Any, mapping: dict[str, Any]) -> list[Prepared] | list[PreparedTrace]:
+def prepared(line: int, value: Any, mapping: dict[str, Any]) -> list[Prepared]:
     if isinstance(value, BadRow):
         raise value
-    ready: Callable[[int, Item], Any] = prepare_trace if SHAPES[mapping["shape"]].kind == "steps" else prepare
-    return [ready(line, item) for item in items(value, mapping)]
+    return [prepare(line, item) for item in items(value, mapping)]

@@ -31,14 +31,16 @@ def wake_lost(kind: type[BackgroundRun], task: str) -> int:
     return sum(wake.send(task, run.pk) for run in lost)
 
 
-async def beat(run: BackgroundRun, stop: Callable[[], object] = lambda: None) -> None:
-    """Signs of life while a slow model thinks; calls `stop` once when somebody cancels the run."""
+async def beat(
+    run: BackgroundRun, stop: Callable[[], object] = lambda: None, told: Callable[[], dict] = lambda: {}
+) -> None:
+    """Signs of life while a slow model thinks, with the fields `told` has; calls `stop` once when it is cancelled."""
     rows, stopped = type(run).objects.filter(pk=run.pk), False
     while True:
         if not stopped and await rows.filter(cancel=True).aexists():
             stopped = True
             stop()
-        await rows.aupdate(heartbeat=timezone.now())
+        await rows.aupdate(heartbeat=timezone.now(), **told())
         await asyncio.sleep(LOOK)
 
 

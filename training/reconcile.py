@@ -25,6 +25,8 @@ LOST = (  # each sends again what lost its message or its worker, and returns ho
     "training.completing.wake_lost",
     "training.fetching.wake_lost",
     "training.preflights.wake_lost",
+    "training.searching.wake_lost",
+    "training.search_evaluating.wake_lost",
 )
 waited = -PATIENCE
 

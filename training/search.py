@@ -130,8 +130,8 @@ def conclude(
     draw: Draw,
     leaves: list[int],
     pick: str,
-    extract: Callable[[str], str | None],
-    same: Callable[[str, str], bool],
+    extract: Callable[[str], str | None] = said_answer,
+    same: Callable[[str, str], bool] = same_answer,
 ) -> Result:
     """Votes over the finished paths among `leaves`, else over every finished one, else the best path there is."""
     tree, settings = draw.tree, draw.settings

@@ -91,6 +91,7 @@ class Result:
     policy_tokens: int
     scorer_tokens: int
     stopped: str = ""
+    right: bool | None = None  # whether the chosen solution reaches the reference, where there is one
 
     @property
     def steps(self) -> list[str]:

@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from training import completing, fetching, jobs, preflights
-from training.models import CompletionRun, ModelVersion, Preflight, TrainingJob
+from training import completing, fetching, jobs, preflights, search_evaluating, searching
+from training.models import CompletionRun, ModelVersion, Preflight, SearchEvaluation, SearchRun, TrainingJob
 
 
 @shared_task
@@ -24,3 +24,13 @@ def complete(run_id: int) -> None:
 @shared_task
 def preflight(check_id: int) -> None:
     preflights.run(Preflight.objects.get(pk=check_id))
+
+
+@shared_task
+def search(run_id: int) -> None:
+    searching.run_search(SearchRun.objects.get(pk=run_id))
+
+
+@shared_task
+def evaluate_search(evaluation_id: int) -> None:
+    search_evaluating.run_evaluation(SearchEvaluation.objects.get(pk=evaluation_id))

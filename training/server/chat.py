@@ -138,10 +138,8 @@ async def pieces_from(inbox: asyncio.Queue, running: int) -> AsyncIterator[Piece
 def prepare(model: Model, asked: ChatRequest, options: Options) -> tuple[list[int], int]:
     """The prompt's tokens and how many may follow. Raises ApiError if they do not fit; nothing is ever cut."""
     if model.task != "chat":
-        route = "score" if model.task == "score" else "score_steps"
-        raise ApiError(400, f"{model.name} is a reward model: it scores (POST /v1/{route})", "wrong_task", "model")
-    final = asked.continue_final_message
-    prompt = model.encode(asked.messages, add_generation_prompt=not final, continue_final_message=final)
+        raise ApiError(400, f"{model.name} is a reward model: it scores (POST /v1/score)", "wrong_task", "model")
+    prompt = encode(model, asked)
     room = (model.context or 10**9) - len(prompt)
     wanted = asked.max_tokens or min(options.max_tokens, max(room, 1))
     if wanted > room:
@@ -151,3 +149,13 @@ def prepare(model: Model, asked: ChatRequest, options: Options) -> tuple[list[in
         )
         raise ApiError(400, message, "context_length_exceeded", "messages")
     return prompt, wanted
+
+
+def encode(model: Model, asked: ChatRequest) -> list[int]:
+    """The prompt; a turn of the assistant's that goes on keeps its last spaces, which many chat templates cut."""
+    if not asked.continue_final_message:
+        return model.encode(asked.messages, add_generation_prompt=True)
+    *before, last = asked.messages
+    if last["role"] != "assistant":
+        return model.encode(asked.messages, continue_final_message=True)
+    return model.encode_begun(before, [last["content"]], add_generation_prompt=True)[0]

@@ -1,0 +1,183 @@
+"""Search many problems with references by several strategies, and plot accuracy against N and against tokens."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import F
+
+from annotation.models import Project
+from training import background, search, wake
+from training.background import beat, claim, end
+from training.models import ModelVersion, SearchEvaluation
+from training.search_curves import Point, Run, Sample, pool_curve, run_point
+from training.search_served import Served, Stopped
+from training.search_tree import Node, Result
+from training.searching import BadSearch, in_thread, resolved, samples_whole, search_one, served_for
+from training.serving import ServingError
+from training.verifiers import VERIFIERS
+
+MOST = 500  # problems of one evaluation
+AT_ONCE = 4  # problems searched together: the model server batches what they ask
+LARGEST = 64  # N
+
+
+def problems_of(project: Project, most: int) -> list[dict]:
+    """Problems of the project that have a reference, each once, evenly from all over it."""
+    rows = project.prompts.exclude(reference="").order_by("pk").values_list("messages", "reference")
+    found = {str(messages): {"messages": messages, "reference": reference} for messages, reference in rows.iterator()}
+    every = max(1, len(found) / most)
+    return [list(found.values())[int(at * every)] for at in range(min(most, len(found)))]
+
+
+def queue_evaluation(
+    user,
+    name: str,
+    problems: Sequence[dict],
+    policy: ModelVersion,
+    scorer: ModelVersion | None,
+    strategies: Sequence[str],
+    ns: Sequence[int],
+    knobs: dict[str, Any],
+    project: Project | None = None,
+) -> SearchEvaluation:
+    """Note an evaluation and wake a worker. Raises BadSearch."""
+    check(problems, strategies, ns)
+    known = [resolved(strategy, scorer, knobs | {"n": n}) for strategy in strategies for n in ns]
+    made = SearchEvaluation.objects.create(
+        name=name, project=project, problems=list(problems), policy=policy, scorer=scorer,
+        strategies=list(dict.fromkeys(strategies)), ns=sorted(set(ns)), settings=known[0], total=len(problems),
+        created_by=user,
+    )  # fmt: skip
+    wake.on_commit("training.tasks.evaluate_search", made.pk)
+    return made
+
+
+def check(problems: Sequence[dict], strategies: Sequence[str], ns: Sequence[int]) -> None:
+    if not problems:
+        raise BadSearch("There is no problem with a reference answer to search.")
+    if len(problems) > MOST:
+        raise BadSearch(f"{len(problems)} problems are too many at once; {MOST} is the most.")
+    if lacking := [str(at) for at, problem in enumerate(problems, 1) if not problem.get("reference")]:
+        raise BadSearch(
+            f"Problem {', '.join(lacking[:5])} has no reference answer; without it nobody can say what is right."
+        )
+    if not strategies:
+        raise BadSearch("Choose at least one strategy.")
+    if not ns or not all(1 <= n <= LARGEST for n in ns):
+        raise BadSearch(f"N must be numbers from 1 to {LARGEST}, such as 1, 2, 4, 8, 16.")
+
+
+def wake_lost() -> int:
+    """Send evaluations again whose message or worker was lost."""
+    return background.wake_lost(SearchEvaluation, "training.tasks.evaluate_search")
+
+
+def run_evaluation(evaluation: SearchEvaluation) -> None:
+    """What a worker does: problem after problem. What is done stays, and a second call goes on after it."""
+    if not claim(evaluation):
+        return
+    SearchEvaluation.objects.filter(pk=evaluation.pk).update(done=len(evaluation.outcomes))
+    status, message = "succeeded", ""
+    try:
+        asyncio.run(evaluated(evaluation))
+    except Stopped:
+        status = "cancelled"
+    except ServingError as error:
+        status, message = "failed", f"{error} The problems done so far are kept."
+    evaluation.refresh_from_db()
+    made = [point.as_json() for point in points(evaluation)] if evaluation.outcomes else None
+    end(evaluation, status, message, points=made)
+
+
+async def evaluated(evaluation: SearchEvaluation) -> None:
+    """Search what is left, some problems at once."""
+    done = {outcome["problem"] for outcome in evaluation.outcomes}
+    left = [at for at in range(len(evaluation.problems)) if at not in done]
+    under_way = asyncio.gather(*(follow(evaluation, left[start::AT_ONCE]) for start in range(AT_ONCE)))
+    beating = asyncio.create_task(beat(evaluation, under_way.cancel))
+    try:
+        await under_way
+    except asyncio.CancelledError:
+        raise Stopped from None
+    finally:
+        beating.cancel()
+
+
+async def follow(evaluation: SearchEvaluation, places: Sequence[int]) -> None:
+    for place in places:
+        served = served_for(evaluation, evaluation.problems[place]["messages"])
+        try:
+            work = partial(in_thread, partial(outcome_of, evaluation, place, served))
+            outcome = await asyncio.to_thread(work)
+        except asyncio.CancelledError:
+            served.stop()
+            raise
+        await sync_to_async(keep)(evaluation, outcome)
+
+
+def keep(evaluation: SearchEvaluation, outcome: dict) -> None:
+    """One writer: the worker that claimed it."""
+    evaluation.outcomes.append(outcome)
+    rows = SearchEvaluation.objects.filter(pk=evaluation.pk)
+    rows.update(outcomes=evaluation.outcomes, done=F("done") + 1)
+
+
+def outcome_of(evaluation: SearchEvaluation, place: int, served: Served) -> dict[str, Any]:
+    """What one problem gives: a pool of samples for what samples whole solutions, runs for what grows steps."""
+    reference, ns = evaluation.problems[place]["reference"], evaluation.ns
+    whole = [name for name in evaluation.strategies if samples_whole(name)]
+    outcome: dict[str, Any] = {"problem": place, "pool": [], "runs": {}}
+    if whole:
+        knobs = evaluation.settings | {"n": max(ns)}
+        strategy = "weighted" if any(search.STRATEGIES[name].needs_scorer for name in whole) else "majority"
+        outcome["pool"] = pool(search_one(strategy, served, knobs, watch=lambda draw: None), reference)
+    for name in (name for name in evaluation.strategies if name not in whole):
+        outcome["runs"][name] = {
+            str(n): run(search_one(name, served, evaluation.settings | {"n": n}, lambda draw: None), reference)
+            for n in ns
+        }
+    return outcome
+
+
+def pool(result: Result, reference: str) -> list[Sample]:
+    """One Sample a solution; equal answers are spelled alike and judged once."""
+    spelled = {leaf: vote.answer for vote in result.answers for leaf in vote.leaves}
+    parents = {node.parent for node in result.nodes}
+    leaves = [node for node in result.nodes if node.id not in parents]
+    right = {vote.answer: is_right(result, vote.leaves[0], reference) for vote in result.answers}
+    return [sample(leaf, spelled.get(leaf.id), right) for leaf in leaves]
+
+
+def sample(leaf: Node, answer: str | None, right: dict[str, bool]) -> Sample:
+    """One that was cut has no say: neither a vote nor a score."""
+    score = leaf.value if leaf.state == "finished" else None
+    return Sample(answer, right.get(answer, False), score, leaf.tokens)
+
+
+def is_right(result: Result, leaf: int, reference: str) -> bool:
+    steps = []
+    while leaf:
+        steps.append(result.nodes[leaf].step)
+        leaf = result.nodes[leaf].parent
+    return bool(VERIFIERS["math"](result.settings["separator"].join(reversed(steps)), reference))
+
+
+def run(result: Result, reference: str) -> Run:
+    right = result.finished and is_right(result, result.chosen[-1], reference)
+    return Run(right, result.policy_tokens)
+
+
+def points(evaluation: SearchEvaluation) -> list[Point]:
+    """The points of every strategy, from the problems done so far."""
+    found: list[Point] = []
+    pools = [[Sample(*sample) for sample in outcome["pool"]] for outcome in evaluation.outcomes]
+    for name in evaluation.strategies:
+        if samples_whole(name):
+            found += pool_curve(name, pools, evaluation.ns)
+        else:
+            runs = [outcome["runs"][name] for outcome in evaluation.outcomes]
+            found += [run_point(name, n, [[Run(*each[str(n)])] for each in runs]) for n in evaluation.ns]
+    return found
