@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from annotation.shapes import SHAPES
+from annotation.steps.recognising import STEP_NAMES, options_of, step_shape_of
 
 # field → names it goes by in the wild, best first; `completions` may be spread over numbered columns
 NAMES = {
@@ -21,10 +22,10 @@ NAMES = {
 NUMBERED = re.compile(r"(?:completion|response|answer|output|candidate)[ _-]?(?:\d{1,2}|[a-h])", re.IGNORECASE)
 
 
-def guess(rows: Iterable[Any], said: dict[str, Any] | None = None) -> dict[str, Any]:
+def guess(rows: Iterable[Any], said: dict[str, Any] | None = None, kind: str = "ranking") -> dict[str, Any]:
     """The mapping (shape, and field → column) that fits a file's first rows; an empty one when nothing fits.
 
-    What is said of a column already goes before its name.
+    What is said of a column already goes before its name. `kind` is the project's.
 
     >>> guess([{"question": "2 + 2?", "answer": "4"}])
     {'shape': 'prompts', 'prompt': 'question', 'reference': 'answer'}
@@ -32,21 +33,27 @@ def guess(rows: Iterable[Any], said: dict[str, Any] | None = None) -> dict[str, 
     {'shape': 'prompts', 'prompt': 'prompt'}
     >>> guess([{"ask": "2 + 2?", "left": "4", "right": "5"}], {"prompt": "ask", "completions": ["left", "right"]})
     {'shape': 'completions', 'prompt': 'ask', 'completions': ['left', 'right']}
+    >>> guess([{"input": "2 + 2?", "steps": ["5"], "target": "4", "mistake_index": 0}], kind="steps")
+    {'shape': 'traces', 'prompt': 'input', 'steps': 'steps', 'mistake': 'mistake_index', 'reference': 'target'}
     """
     rows = [row if isinstance(row, dict) else {"prompt": row} for row in rows if isinstance(row, (dict, str))]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    found: dict[str, Any] = {field: column for field in NAMES if (column := named(field, names))}
+    known = STEP_NAMES if kind == "steps" else NAMES
+    found: dict[str, Any] = {field: column for field in known if (column := named(known[field], names))}
     if "completions" not in found and len(numbered := [name for name in names if NUMBERED.fullmatch(name)]) > 1:
-        found["completions"] = numbered
-    found |= {field: column for field, column in (said or {}).items() if field in NAMES and column}
-    shape = shape_of(found, rows)
-    wanted = (*SHAPES[shape].needs, *SHAPES[shape].takes) if shape else ()
-    return {"shape": shape, **{field: found[field] for field in wanted if field in found}} if shape else {}
+        found["solution" if kind == "steps" else "completions"] = numbered
+    found |= {field: column for field, column in (said or {}).items() if field in known and column}
+    shape = step_shape_of(found, rows) if kind == "steps" else shape_of(found, rows)
+    if not shape:
+        return {}
+    wanted = (*SHAPES[shape].needs, *SHAPES[shape].takes)
+    mapping = {"shape": shape, **{field: found[field] for field in wanted if field in found}}
+    return mapping | (options_of(mapping, rows) if kind == "steps" else {})
 
 
-def named(field: str, names: list[str]) -> str | None:
+def named(known: Iterable[str], names: list[str]) -> str | None:
     lower = {name.lower(): name for name in reversed(names)}
-    return next((lower[name] for name in NAMES[field] if name in lower), None)
+    return next((lower[name] for name in known if name in lower), None)
 
 
 def shape_of(found: dict, rows: list[dict]) -> str:
@@ -61,11 +68,13 @@ def shape_of(found: dict, rows: list[dict]) -> str:
     return ""
 
 
-def check(mapping: dict, names: Iterable[str]) -> str:
-    """What keeps this mapping from reading a file with these columns; '' when nothing does."""
+def check(mapping: dict, names: Iterable[str], kind: str = "ranking") -> str:
+    """What keeps this mapping from reading a file with these columns into such a project; '' when nothing does."""
     shape = SHAPES.get(mapping.get("shape", ""))
     if shape is None:
         return "Choose what the rows are: no known shape was recognised."
+    if shape.kind != kind:
+        return f"{shape.label} go into a project of kind {shape.kind}; this one is of kind {kind}."
     names = set(names)
     for field in shape.needs:
         if not mapping.get(field):

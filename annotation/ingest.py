@@ -17,12 +17,16 @@ from annotation import uploads, wake
 from annotation.bulk import ahead
 from annotation.cells import BadFile, BadRow
 from annotation.columns import check, guess
-from annotation.landing import land
+from annotation.items import Item
+from annotation.landing import Landed, land
 from annotation.models import Import, Project
 from annotation.prepare import Prepared, prepare
 from annotation.problems import Problems
 from annotation.readers import Source
-from annotation.shapes import items
+from annotation.shapes import SHAPES, items
+from annotation.steps.landing import land_traces
+from annotation.steps.preparing import PreparedTrace, prepare_trace
+from annotation.steps.recognising import foreign
 from annotation.store import store
 
 BATCH_ROWS = 2000
@@ -49,13 +53,13 @@ def import_path(
 ) -> Import:
     """Import a file or folder here and now. BadFile when it cannot be read at all; else see the Import's report."""
     path = Path(path)
-    mapping = fit(path, mapping or {})
+    mapping = fit(path, mapping or {}, project)
     job = Import.objects.create(project=project, created_by=user, name=path.name[:255], mapping=mapping, strict=strict)
     run(job, path, progress)
     return job
 
 
-def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
+def fit(path: Path, mapping: dict[str, Any], project: Project) -> dict[str, Any]:
     """The mapping with what it leaves open guessed from the first rows; BadFile when that cannot work."""
     source = Source(path, mapping.get("format", ""))
     head = [value for _, value in islice(source, 100)]
@@ -63,9 +67,12 @@ def fit(path: Path, mapping: dict[str, Any]) -> dict[str, Any]:
     if not rows:
         raise BadFile(f"No row can be read. The first says: {head[0]}." if head else "The file holds no rows.")
     said = {field: column for field, column in mapping.items() if column}
-    mapping = {"format": source.format} | guess(rows, said) | said
+    if "shape" not in said and (trouble := foreign(rows, project.kind)):
+        raise BadFile(trouble)
+    rule = {"rule": project.split_rule} if project.kind == "steps" else {}
+    mapping = {"format": source.format} | guess(rows, said, project.kind) | rule | said
     names = {name for row in rows for name in (row if isinstance(row, dict) else ("prompt",))}
-    if trouble := check(mapping, names):
+    if trouble := check(mapping, names, project.kind):
         raise BadFile(trouble)
     return mapping
 
@@ -87,7 +94,7 @@ def accept_upload(project: Project, file: Any, user: Any = None, strict: bool = 
     """Keep an uploaded file, guess what its columns are and queue its import; BadFile when that cannot work."""
     key = uploads.keep(file)
     try:
-        mapping = fit(store().fetch(key), mapping or {})
+        mapping = fit(store().fetch(key), mapping or {}, project)
     except BadFile:
         store().remove(key)
         raise
@@ -224,7 +231,7 @@ def land_all(job: Import, path: Path, problems: Problems, progress: Progress | N
         try:
             with transaction.atomic():
                 problems.add(bad)
-                landed = land(job.project, batch)
+                landed = landed_batch(job, batch)
                 problems.add(landed.problems)
                 job.rows, job.added, job.known = rows, job.added + landed.added, job.known + landed.known
                 job.done = done
@@ -238,6 +245,10 @@ def land_all(job: Import, path: Path, problems: Problems, progress: Progress | N
             progress(job)
 
 
+def landed_batch(job: Import, batch: list) -> Landed:
+    return land_traces(job.project, batch, source=job.name) if job.project.kind == "steps" else land(job.project, batch)
+
+
 def beat(job: Import, done: int, ahead: timedelta = timedelta()) -> None:
     """Write how far the import is, unless it is no longer ours; `ahead` of a stretch without a beat."""
     job.done, job.heartbeat = done, timezone.now() + ahead
@@ -249,7 +260,7 @@ def beat(job: Import, done: int, ahead: timedelta = timedelta()) -> None:
 
 class Batch(NamedTuple):
     rows: int  # read so far, from the file's beginning
-    prompts: list[Prepared]
+    prompts: list[Prepared] | list[PreparedTrace]
     bad: list[tuple[int, str]]
     done: int  # bytes read so far
 
@@ -269,7 +280,7 @@ def batches(job: Import, path: Path, skip: int) -> Iterator[Batch]:
                 bad.append((line, str(error)))
             else:
                 batch += found
-                characters += sum(len(p.messages) for p in found)
+                characters += sum(p.size for p in found)
             if max(len(batch), len(bad)) >= BATCH_ROWS or characters > BATCH_CHARACTERS:
                 yield Batch(number, batch, bad, source.done)
                 batch, bad, characters = [], [], 0
@@ -280,7 +291,8 @@ def batches(job: Import, path: Path, skip: int) -> Iterator[Batch]:
         raise broken
 
 
-def prepared(line: int, value: Any, mapping: dict[str, Any]) -> list[Prepared]:
+def prepared(line: int, value: Any, mapping: dict[str, Any]) -> list[Prepared] | list[PreparedTrace]:
     if isinstance(value, BadRow):
         raise value
-    return [prepare(line, item) for item in items(value, mapping)]
+    ready: Callable[[int, Item], Any] = prepare_trace if SHAPES[mapping["shape"]].kind == "steps" else prepare
+    return [ready(line, item) for item in items(value, mapping)]

@@ -7,7 +7,7 @@ from json.encoder import encode_basestring as quoted
 from typing import NamedTuple
 
 from annotation.cells import BadRow
-from annotation.shapes import Item
+from annotation.items import Item
 
 # The JSON that models.fingerprint hashes, without building an encoder for every call.
 canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode
@@ -31,6 +31,10 @@ class Prepared(NamedTuple):
     fingerprint: str
     answers: dict[str, Answer]
     rankings: list[dict[str, int]]
+
+    @property
+    def size(self) -> int:
+        return len(self.messages)
 
 
 def sha256(text: str) -> str:

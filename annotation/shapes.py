@@ -1,10 +1,9 @@
 """The shapes preference data comes in: each reads a row as prompts, completions and rankings. No database."""
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count, repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 from annotation.cells import (
     BadRow,
@@ -17,44 +16,10 @@ from annotation.cells import (
     kind_of,
     unpacked,
 )
+from annotation.items import OPTIONAL, Item, Shape, columns
+from annotation.steps.shapes import STEPS
 
 COMPLETION_LIMIT = 50
-OPTIONAL = ("reference", "criterion", "metadata", "id")
-
-
-class Item(NamedTuple):
-    """One prompt with its completions; each ranking gives a rank (or None) for every completion, in order."""
-
-    messages: list[dict]
-    completions: list[Completion] = []
-    rankings: list[list[int | None]] = []
-    reference: str = ""
-    criterion: str = ""
-    metadata: dict = {}
-
-
-def columns(row: dict, mapping: dict) -> dict[str, Any]:
-    """The optional fields of a row, checked."""
-    found = {}
-    for field in ("reference", "criterion"):
-        value = row.get(mapping[field]) if mapping.get(field) else None
-        if value is not None and value != "":
-            found[field] = as_text(value if not isinstance(value, (list, dict)) else json.dumps(value), field)
-    if len(found.get("criterion", "")) > 80:
-        raise BadRow("criterion has more than 80 characters; it should be a short name")
-    if mapping.get("metadata") or mapping.get("id"):
-        found["metadata"] = metadata_of(row, mapping)
-    return found
-
-
-def metadata_of(row: dict, mapping: dict) -> dict:
-    metadata = unpacked(row.get(mapping["metadata"])) if mapping.get("metadata") else {}
-    if metadata is None or metadata == "":
-        metadata = {}
-    if not isinstance(metadata, dict):
-        raise BadRow(f"metadata is {kind_of(metadata)}; it should be an object")
-    identity = row.get(mapping["id"]) if mapping.get("id") else None
-    return metadata if identity is None else metadata | {"id": identity}
 
 
 def prompts_alone(row: dict, mapping: dict) -> Iterator[Item]:
@@ -170,13 +135,6 @@ def author(reply: dict) -> str:
     return str(reply.get("model_name") or "model") if reply.get("synthetic") else "a person"
 
 
-class Shape(NamedTuple):
-    label: str
-    read: Callable[[dict, dict], Iterator[Item]]
-    needs: tuple[str, ...]
-    takes: tuple[str, ...] = OPTIONAL
-
-
 SHAPES = {
     "completions": Shape("Prompts with completions to rank", prompt_with_completions, ("prompt", "completions")),
     "preference": Shape(
@@ -185,7 +143,13 @@ SHAPES = {
     "sharegpt": Shape("ShareGPT pairs (conversations, chosen, rejected)", preference, ("prompt", "chosen", "rejected")),
     "tree": Shape("Open-Assistant conversation trees", conversation_tree, ("prompt",), ()),
     "prompts": Shape("Prompts alone", prompts_alone, ("prompt",)),
+    **STEPS,
 }
+
+
+def shapes_for(kind: str) -> dict[str, Shape]:
+    """Those a project of this kind takes."""
+    return {name: shape for name, shape in SHAPES.items() if shape.kind == kind}
 
 
 def items(row: Any, mapping: dict) -> Iterator[Item]:

@@ -137,7 +137,7 @@ def import_file(request, slug: str, file: File[UploadedFile], strict: bool = Fal
     if reason := uploads.refused(request):
         raise BadFile(reason)
     key = uploads.keep(file)
-    mapping = ingest.fit(store().fetch(key), {})
+    mapping = ingest.fit(store().fetch(key), {}, found)
     return Status(202, ingest.queue_import(found, key, file.name, mapping, strict, request.user))
 
 

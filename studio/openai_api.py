@@ -99,5 +99,10 @@ async def chat_completions(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_exempt
+async def score_steps(request: HttpRequest) -> HttpResponse:
+    return await forward(request, "score_steps")
+
+
+@csrf_exempt
 async def score(request: HttpRequest) -> HttpResponse:
     return await forward(request, "score")

@@ -16,6 +16,7 @@ urlpatterns = [
     path("v1/models", openai_api.models),
     path("v1/chat/completions", openai_api.chat_completions),
     path("v1/score", openai_api.score),
+    path("v1/score_steps", openai_api.score_steps),
     path("", include("annotation.urls")),
     path("", include("training.urls")),
 ]

@@ -10,6 +10,8 @@ from annotation.templatetags.text import markdown
 from training import serving
 from training.models import Answer
 
+SILENT = "The model ended its answer without a word. Retry it, or ask with other settings."
+
 
 async def answer(row: Answer, again: bool = False) -> AsyncIterator[dict]:
     """Events for the page: {"text"} pieces, then {"done", "html", …}, then {"score"}; or {"error"}."""
@@ -29,6 +31,7 @@ async def answer(row: Answer, again: bool = False) -> AsyncIterator[dict]:
             else:
                 row.finish_reason = piece["finish_reason"] or "stop"
                 row.tokens = (piece["usage"] or {}).get("completion_tokens")
+                row.error = "" if row.text else SILENT
     except serving.ServingError as error:
         row.error = str(error)
     finally:  # the reader may have pressed Stop or left: what was said so far stays

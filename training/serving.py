@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -16,6 +16,7 @@ SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop", "n") 
 PATIENCE = httpx.Timeout(10, read=600)  # a model may have to be loaded first
 LISTING = 5.0  # seconds for an endpoint to list its models, while a person waits
 LONGEST = 4 << 20  # bytes of such a list
+TRACES_AT_ONCE = 256  # in one request: an answer comes back while a run may still be cancelled
 AT_ONCE = 8  # requests under way to an endpoint elsewhere, for one call of ours
 
 
@@ -137,6 +138,20 @@ async def stream(model: ModelVersion, messages: list[dict], **sampling) -> Async
     except (httpx.HTTPError, ValueError) as error:
         raise unreachable(model, error) from error
     yield last
+
+
+async def score_steps(model: ModelVersion, items: Sequence[dict]) -> list[list[float | None]]:
+    """How likely each step of these traces is right: of items {"messages": the problem, "steps": texts}, a list each.
+
+    An outcome reward model answers at the last step, with None before it. Raises ServingError.
+    """
+    if model.endpoint:
+        raise ServingError(f"{model} is an endpoint; steps are scored by models that are served here.")
+    found: list[list[float | None]] = []
+    for at in range(0, len(items), TRACES_AT_ONCE):
+        answer = await post(model, "score_steps", {"items": list(items[at : at + TRACES_AT_ONCE])})
+        found += answer["scores"]
+    return found
 
 
 async def score(model: ModelVersion, conversations: list[list[dict]]) -> list[float]:

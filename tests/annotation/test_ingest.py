@@ -225,7 +225,7 @@ def queued(project, file, alice):
     def queue(*rows, **options):
         key = "imports/uploads/0123"
         store().work(key).write_text(file(*rows).read_text())
-        mapping = ingest.fit(store().fetch(key), {})
+        mapping = ingest.fit(store().fetch(key), {}, project)
         return queue_import(project, key, "../../etc/passwd", mapping, options.get("strict", False), alice)
 
     return queue

@@ -8,7 +8,7 @@ from django.urls import reverse
 from annotation.models import Project, Prompt, Ranking, Tally
 from annotation.progress import progress
 from tests.live import streamed
-from training import comparing
+from training import comparing, serving
 from training.comparing import NotComparable
 from training.models import Comparison, Generation, ModelVersion
 
@@ -109,6 +109,19 @@ def test_a_vote_cannot_go_to_a_project_of_others(client, answered, bob):
     client.force_login(bob)
     client.post(reverse("comparison_vote", args=[answered.pk]), {"choice": "A", "project": theirs.slug})
     assert not Ranking.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_model_that_says_nothing_is_told_apart_from_one_not_asked(client, answered, bob, monkeypatch):
+    async def silence(*_, **__):
+        yield {"finish_reason": "stop", "usage": {"completion_tokens": 1}}
+
+    monkeypatch.setattr(serving, "stream", silence)
+    client.force_login(bob)
+    reply = client.post(reverse("comparison_answer", args=[answered.pk, 0]), {"again": "1"})
+    assert "without a word" in json.loads(streamed(reply).splitlines()[-1])["error"]
+    page = client.get(answered.get_absolute_url()).content.decode()
+    assert page.count("data-answered") == 2 and "without a word" in page  # so that a reload does not ask again
 
 
 @pytest.mark.django_db(transaction=True)

@@ -26,8 +26,9 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForTokenClassification.from_pretrained(folder)
-problem, steps = "What is 2 + 2 · 3?", ["2 · 3 = 6.", "2 + 6 = 9."]
-ids = tokenizer.apply_chat_template([{"role": "user", "content": problem}], add_generation_prompt=True, return_dict=True)["input_ids"]
+steps = ["2 · 3 = 6.", "2 + 6 = 9."]
+prompt = [{"role": "user", "content": "What is 2 + 2 · 3?"}]
+ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
 ends = []
 for step in steps:
     for text in (step, model.config.step_separator):
@@ -39,8 +40,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForSequenceClassification.from_pretrained(folder)
-problem, steps = "What is 2 + 2 · 3?", ["2 · 3 = 6.", "2 + 6 = 9."]
-ids = tokenizer.apply_chat_template([{"role": "user", "content": problem}], add_generation_prompt=True, return_dict=True)["input_ids"]
+steps = ["2 · 3 = 6.", "2 + 6 = 9."]
+prompt = [{"role": "user", "content": "What is 2 + 2 · 3?"}]
+ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"]
 for step in steps:
     for text in (step, model.config.step_separator):
         ids += tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -18,12 +18,13 @@ from starlette.routing import Route
 from training.server import protocol
 from training.server.chat import chat
 from training.server.continuing import rollouts
-from training.server.engine import Engine, Lane, ScoreJob
-from training.server.exchange import into, log_line, read_json, unless_gone
+from training.server.engine import Engine, Lane
+from training.server.exchange import log_line, read_json, unless_gone
 from training.server.folders import Options, models_under, task_of
 from training.server.loading import Model
 from training.server.protocol import ApiError
 from training.server.shelf import Shelf
+from training.server.step_scores import score_steps, solution_window
 
 log = logging.getLogger("training.server")
 
@@ -44,6 +45,7 @@ def create_app(options: Options, token: str = "") -> Starlette:
         ("/v1/models", list_models, "GET"),
         ("/v1/chat/completions", chat, "POST"),
         ("/v1/score", score, "POST"),
+        ("/v1/score_steps", score_steps, "POST"),
         ("/v1/rollouts", rollouts, "POST"),
         ("/v1/unload", unload, "POST"),
         ("/health", health, "GET"),
@@ -124,21 +126,20 @@ async def scored(request: Request, name: str, items: list[list[dict]]) -> dict:
     shelf: Shelf = request.app.state.shelf
     async with shelf.borrow(name) as lane:
         tokens = await asyncio.to_thread(prepare_items, lane.model, items)
-        inbox: asyncio.Queue = asyncio.Queue()
-        job = ScoreJob(tokens, into(inbox))
-        shelf.engine.submit(lane, job)
-        try:
-            scores = await inbox.get()
-        finally:
-            job.cancelled = True
-    if isinstance(scores, Exception):
-        raise scores
+        scores = await shelf.engine.scored(lane, tokens)
+    if lane.model.task == "outcome":
+        scores = [probability for (probability,) in scores]
     request.state.about = f" {name} {len(items)} items {sum(map(len, tokens))} tokens"
     usage = protocol.usage(sum(map(len, tokens)), 0)
     return {"object": "list", "model": name, "scores": scores, "usage": usage}
 
 
-def prepare_items(model: Model, items: list[list[dict]]) -> list[list[int]]:
+def prepare_items(model: Model, items: list[list[dict]]) -> list[Any]:
+    """Tokens of each conversation; for an outcome reward model, the window its solution is read in."""
+    if model.task == "outcome":
+        return [solution_window(model, messages, f"items[{index}]") for index, messages in enumerate(items)]
+    if model.task == "steps":
+        raise ApiError(400, f"{model.name} scores steps: POST /v1/score_steps", "wrong_task", "model")
     if model.task != "score":
         raise ApiError(400, f"{model.name} is not a reward model: it has no score to give", "wrong_task", "model")
     tokens = [model.encode(messages) for messages in items]

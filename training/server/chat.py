@@ -138,7 +138,8 @@ async def pieces_from(inbox: asyncio.Queue, running: int) -> AsyncIterator[Piece
 def prepare(model: Model, asked: ChatRequest, options: Options) -> tuple[list[int], int]:
     """The prompt's tokens and how many may follow. Raises ApiError if they do not fit; nothing is ever cut."""
     if model.task != "chat":
-        raise ApiError(400, f"{model.name} is a reward model: it scores (POST /v1/score)", "wrong_task", "model")
+        route = "score" if model.task == "score" else "score_steps"
+        raise ApiError(400, f"{model.name} is a reward model: it scores (POST /v1/{route})", "wrong_task", "model")
     prompt = encode(model, asked)
     room = (model.context or 10**9) - len(prompt)
     wanted = asked.max_tokens or min(options.max_tokens, max(room, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from training.recipes.steps import Window, by_window, collate, log_odds
 from training.server.batching import Batch, Job, Row
+from training.server.exchange import into
 from training.server.protocol import ApiError
 from training.server.rollouts import ROOM, RolloutJob, Rollouts
 
@@ -21,14 +24,15 @@ ALIKE = 1.5  # lengths within this factor are padded together
 
 @dataclass(eq=False)
 class ScoreJob:
-    """One scoring request: token ids an item. `emit` is called once, with the scores or an error."""
+    """One scoring request: token ids, or a window of a trace, an item. `emit` is called once, with the scores (a
+    number, or one for each step of the window) or an error."""
 
-    items: list[list[int]]
-    emit: Callable[[list[float] | Exception], None]
+    items: Sequence[Any]
+    emit: Callable[[list[Any] | Exception], None]
     cancelled: bool = False
-    scores: dict[int, float] = field(default_factory=dict)
+    scores: dict[int, Any] = field(default_factory=dict)
 
-    def keep(self, at: int, value: float) -> None:
+    def keep(self, at: int, value: Any) -> None:
         self.scores[at] = value
         if len(self.scores) == len(self.items):
             self.emit([self.scores[i] for i in range(len(self.items))])
@@ -128,7 +132,8 @@ class Lane:
 
     def score(self, group: list[tuple[ScoreJob, int]]) -> None:
         try:
-            values = forward_scores(self.model, [job.items[at] for job, at in group])
+            forward = forward_scores if self.model.task == "score" else forward_steps
+            values = forward(self.model, [job.items[at] for job, at in group])
             for (job, at), value in zip(group, values, strict=True):
                 job.keep(at, value)
         except Exception as fault:
@@ -155,6 +160,12 @@ def describe(fault: Exception) -> ApiError:
         message = "the device ran out of memory; ask for less at once (n, max_tokens), or again later"
         return ApiError(503, message, "out_of_memory", retry_after=5)
     return ApiError(500, f"the model failed: {type(fault).__name__}: {fault}", "model_failed")
+
+
+def forward_steps(model: Any, parts: Sequence[Window]) -> list[list[float]]:
+    """Probabilities at the ends of steps in a few windows of traces."""
+    inputs = {name: value.to(model.device) for name, value in collate(parts, model.pad or 0).items()}
+    return by_window(log_odds(model.network, **inputs).sigmoid().tolist(), parts)
 
 
 def forward_scores(model: Any, items: Sequence[list[int]]) -> list[float]:
@@ -184,6 +195,19 @@ class Engine:
             lane.submit(job)
             self.lanes.add(lane)
             self.wake.set()
+
+    async def scored(self, lane: Lane, items: Sequence[Any]) -> list[Any]:
+        """Submit items to be scored and wait for their scores; leaving early cancels what is not done."""
+        inbox: asyncio.Queue = asyncio.Queue()
+        job = ScoreJob(items, into(inbox))
+        self.submit(lane, job)
+        try:
+            scores = await inbox.get()
+        finally:
+            job.cancelled = True
+        if isinstance(scores, Exception):
+            raise scores
+        return scores
 
     def busy_lanes(self) -> list[Lane]:
         with self.lock:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from training.server.protocol import ApiError
 
-TASKS = {"ForSequenceClassification": "score", "ForCausalLM": "chat", "LMHeadModel": "chat"}
+TASKS = {
+    "ForSequenceClassification": "score",
+    "ForTokenClassification": "steps",
+    "ForCausalLM": "chat",
+    "LMHeadModel": "chat",
+}
+SCORING = ("score", "steps", "outcome")
 DEEPEST = 6  # folders below the root that are looked through for models
 
 
@@ -34,7 +40,7 @@ class Options:
     as_stored: bool = False  # serve float32 weights in float32: a short training moves them less than bfloat16 tells
 
     def dtype_of(self, folder: Path) -> str:
-        if task_of(folder) == "score":
+        if task_of(folder) in SCORING:
             return self.score_dtype
         return "float32" if self.as_stored and config_of(folder).get("dtype") == "float32" else self.dtype
 
@@ -89,9 +95,11 @@ def models_under(root: Path, options: Options, depth: int = DEEPEST) -> Iterator
 
 
 def task_of(folder: Path) -> str | None:
-    """What a folder's model can do: chat, score, or nothing that is served here."""
-    architecture = str((config_of(folder).get("architectures") or [""])[0])
-    return next((task for ending, task in TASKS.items() if architecture.endswith(ending)), None)
+    """What a folder's model can do: chat, score chats, steps or outcomes, or nothing that is served here."""
+    config = config_of(folder)
+    architecture = str((config.get("architectures") or [""])[0])
+    task = next((task for ending, task in TASKS.items() if architecture.endswith(ending)), None)
+    return "outcome" if task == "score" and config.get("step_separator") else task
 
 
 def config_of(folder: Path) -> dict:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.server.folders import Options, task_of
+from training.recipes.chat import Chat
+from training.recipes.config import BadConfig
+from training.recipes.steps import SEPARATOR
+from training.server.folders import SCORING, Options, task_of
 from training.server.protocol import ApiError
 
 
@@ -24,6 +27,9 @@ class Model:
     eos: frozenset[int]
     pad: int | None
     keeps_logits: bool
+    chat: Any = None  # of a model that scores traces: what makes its tokens, at training as here
+    separator: str = SEPARATOR  # between the steps of a trace
+    window: int = 0  # most tokens of a trace read at once
     lock: threading.Lock = field(default_factory=threading.Lock)  # tokenizers are not safe to share while they encode
 
     def encode(self, messages: list[dict], **template: Any) -> list[int]:
@@ -49,7 +55,7 @@ def load(name: str, folder: Path, options: Options) -> Model:
     import inspect
 
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -57,7 +63,7 @@ def load(name: str, folder: Path, options: Options) -> Model:
     if task is None:
         message = f"{name} is neither a causal language model nor a reward model, and cannot be served here"
         raise ApiError(400, message, "unsupported_model", "model")
-    kind = AutoModelForCausalLM if task == "chat" else AutoModelForSequenceClassification
+    kind = kind_for(task)
     safe = {"trust_remote_code": False, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     network = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype_of(folder)), use_safetensors=True, **safe)
@@ -65,23 +71,47 @@ def load(name: str, folder: Path, options: Options) -> Model:
     if task == "chat" and getattr(network, "_is_stateful", False):
         message = f"{name} keeps recurrent state, which is not batched here; serve it with vLLM and register its URL"
         raise ApiError(400, message, "unsupported_model", "model")
-    if task == "score" and network.config.num_labels != 1:
-        message = f"{name} has {network.config.num_labels} labels; a reward model has one"
-        raise ApiError(400, message, "unsupported_model", "model")
-    if task == "score":
+    if task in SCORING:
+        check_labels(name, network.config.num_labels, task)
         score_in_float32(network)
     text = network.config.get_text_config()
+    context = getattr(text, "max_position_embeddings", None)
     return Model(
         name=name,
         task=task,
         network=network,
         tokenizer=tokenizer,
         device=network.device,
-        context=getattr(text, "max_position_embeddings", None),
+        context=context,
         eos=end_tokens(network, tokenizer),
         pad=text.pad_token_id,
         keeps_logits="logits_to_keep" in inspect.signature(network.forward).parameters,
+        **(reading_traces(name, folder, network.config, context) if task in ("steps", "outcome") else {}),
     )
+
+
+def kind_for(task: str) -> Any:
+    import transformers
+
+    kinds = {"chat": "CausalLM", "score": "SequenceClassification", "outcome": "SequenceClassification"}
+    return getattr(transformers, f"AutoModelFor{kinds.get(task, 'TokenClassification')}")
+
+
+def check_labels(name: str, count: int, task: str) -> None:
+    wanted, what = (2, "process reward model has two, bad and good") if task == "steps" else (1, "reward model has one")
+    if count != wanted:
+        raise ApiError(400, f"{name} has {count} labels; a {what}", "unsupported_model", "model")
+
+
+def reading_traces(name: str, folder: Path, config: Any, context: int | None) -> dict[str, Any]:
+    """How the model was shown traces when it was trained; one from elsewhere is shown them as ours are by default."""
+    try:
+        chat = Chat(str(folder))
+    except BadConfig as error:
+        raise ApiError(400, f"{name}: {error}", "no_chat_template", "model") from None
+    longest = context or 10**9
+    separator = getattr(config, "step_separator", None) or SEPARATOR
+    return {"chat": chat, "separator": separator, "window": min(longest, getattr(config, "step_window", longest))}
 
 
 def score_in_float32(network: Any) -> None:

@@ -12,6 +12,7 @@ ROLES = {"system", "developer", "user", "assistant", "tool"}
 # What would change the answer and is not done here is refused, never ignored.
 UNSUPPORTED = ("tools", "functions", "logit_bias", "frequency_penalty", "presence_penalty", "best_of", "audio")
 MAX_N, MAX_STOPS, MAX_TOP_LOGPROBS, MAX_ITEMS = 128, 16, 20, 1024
+MAX_STEPS = 2000  # of a trace
 
 
 class ApiError(Exception):
@@ -88,6 +89,33 @@ def read_score(body: Any) -> tuple[str, list[list[dict]]]:
         if not isinstance(item, dict):
             raise bad(f"items[{index}]", "must be an object with messages")
     return model, [read_messages(item.get("messages"), f"items[{i}].messages") for i, item in enumerate(items)]
+
+
+def read_score_steps(body: Any) -> tuple[str, list[tuple[list[dict], list[str]]]]:
+    """Check a /v1/score_steps body; returns the model's name and messages and steps of every item."""
+    model = read_model(body)
+    items = body.get("items")
+    if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
+        raise bad("items", f"must be a list of 1 to {MAX_ITEMS} objects with messages and steps")
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise bad(f"items[{index}]", "must be an object with messages and steps")
+    return model, [
+        (
+            read_messages(item.get("messages"), f"items[{i}].messages"),
+            read_steps(item.get("steps"), f"items[{i}].steps"),
+        )
+        for i, item in enumerate(items)
+    ]
+
+
+def read_steps(steps: Any, name: str) -> list[str]:
+    if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
+        raise bad(name, f"must be a list of 1 to {MAX_STEPS} steps, each of them text")
+    for at, step in enumerate(steps):
+        if not isinstance(step, str):
+            raise bad(f"{name}[{at}]", "must be text")
+    return [valid_text(step, f"{name}[{at}]") for at, step in enumerate(steps)]
 
 
 def read_model(body: Any) -> str:

@@ -77,6 +77,8 @@ def models(tmp_path_factory) -> Path:
     base = tiny_model(root / "base", **lively)
     (base / "chat_template.jinja").unlink()
     tiny_reward_model(root / "reward", root / "tiny")
+    tiny_step_model(root / "process", root / "tiny")
+    tiny_step_model(root / "outcome", root / "tiny", "SequenceClassification")
     return root
 
 
@@ -87,6 +89,21 @@ def tiny_reward_model(path: Path, start: Path) -> Path:
     torch.manual_seed(1)
     AutoModelForSequenceClassification.from_pretrained(start, num_labels=1).save_pretrained(path)
     AutoTokenizer.from_pretrained(start).save_pretrained(path)
+    return path
+
+
+def tiny_step_model(path: Path, start: Path, kind: str = "TokenClassification", **marks) -> Path:
+    """A process reward model, or with "SequenceClassification" an outcome one, that says something of every step."""
+    import torch
+    import transformers
+
+    torch.manual_seed(2)
+    labels = 2 if kind == "TokenClassification" else 1
+    model = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(start, num_labels=labels)
+    for name, value in ({"step_separator": "\n\n", "step_window": 512} | marks).items():
+        setattr(model.config, name, value)
+    model.save_pretrained(path)
+    transformers.AutoTokenizer.from_pretrained(start).save_pretrained(path)
     return path
 
 
