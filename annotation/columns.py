@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from annotation.models import SPLITS
 from annotation.shapes import SHAPES
+from annotation.steps.marks import SCALES
 from annotation.steps.recognising import STEP_NAMES, options_of, step_shape_of
 
 # field → names it goes by in the wild, best first; `completions` may be spread over numbered columns
@@ -73,6 +75,9 @@ def check(mapping: dict, names: Iterable[str], kind: str = "ranking") -> str:
     shape = SHAPES.get(mapping.get("shape", ""))
     if shape is None:
         return "Choose what the rows are: no known shape was recognised."
+    for option, values in {"rule": SPLITS, "scale": SCALES}.items():
+        if mapping.get(option, next(iter(values))) not in values:
+            return f"{option} is {mapping[option]!r}; known are {', '.join(values)}."
     if shape.kind != kind:
         return f"{shape.label} go into a project of kind {shape.kind}; this one is of kind {kind}."
     names = set(names)

@@ -1,8 +1,5 @@
 """Getting data in: upload or paste, preview and map columns, follow the import."""
 
-from itertools import islice
-from typing import Any
-
 from django import forms
 from django.core.files.base import ContentFile
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -14,27 +11,14 @@ from django.views.decorators.http import require_safe
 
 from annotation import ingest, uploads
 from annotation.access import project_or_404
-from annotation.cells import BadFile, BadRow
-from annotation.columns import check, guess
+from annotation.cells import BadFile
 from annotation.downloads import download_file
 from annotation.models import Import, Project
+from annotation.preview import look_into
 from annotation.problems import problems_key
 from annotation.readers import FORMATS, Source
-from annotation.shapes import OPTIONAL, SHAPES, items
+from annotation.shapes import shapes_for
 from annotation.store import store
-
-LOOKED_AT = 100  # rows a preview reads
-SHOWN = 3  # prompts it shows
-FIELDS = {
-    "prompt": ("Prompt", "text, or a chat as messages"),
-    "completions": ("Completions", "one column that holds a list, or several columns"),
-    "chosen": ("Chosen", "the better completion"),
-    "rejected": ("Rejected", "the worse one"),
-    "reference": ("Reference", "a known good answer, shown on request"),
-    "criterion": ("Criterion", "what to judge by; new ones are added to the project"),
-    "metadata": ("Metadata", "an object kept with the prompt"),
-    "id": ("Id", "your own id, kept in the metadata"),
-}
 
 
 class UploadForm(forms.Form):
@@ -80,88 +64,16 @@ def import_preview(request: HttpRequest, slug: str) -> HttpResponse:
     said = request.POST or request.GET
     try:
         key, name = uploads.opened(project, said.get("upload", ""))
-        look = look_into(key, said)
+        look = look_into(project, key, said)
     except BadFile as error:
         name, look = "", {"trouble": str(error), "lost": True}
     if request.method == "POST" and not look["trouble"]:
         job = ingest.queue_import(project, key, name, look["mapping"], said.get("strict") == "on", request.user)
         return redirect("import", project.slug, job.pk)
     context = {"place": "label", "project": project, "upload": said.get("upload", ""), "name": name, "look": look}
-    context |= {"formats": FORMATS, "shapes": SHAPES, "strict": said.get("strict") == "on"}
+    context |= {"formats": FORMATS, "shapes": shapes_for(project.kind), "strict": said.get("strict") == "on"}
     template = "annotation/import_preview.html"
     return render(request, template + "#look" if request.htmx else template, context)
-
-
-def look_into(key: str, said: Any) -> dict[str, Any]:
-    """The first rows as they would land, under the mapping asked for or guessed."""
-    source = Source(store().fetch(key), said.get("format", "") if said.get("format") in FORMATS else "")
-    head, stopped = [], ""
-    try:
-        head = list(islice(source, LOOKED_AT))
-    except BadFile as error:
-        stopped = str(error)
-    rows = [value for _, value in head if not isinstance(value, BadRow)]
-    columns = list(dict.fromkeys(name for row in rows for name in (row if isinstance(row, dict) else ("prompt",))))
-    mapping = {"format": source.format} | asked(said, columns, guess(rows))
-    trouble = stopped or check(mapping, columns)
-    found, problems = ([], []) if trouble else landed(head, mapping)
-    return {
-        "mapping": mapping,
-        "fields": fields_of(mapping, columns),
-        "optional_chosen": any(mapping.get(name) for name in OPTIONAL),
-        "columns": columns,
-        "size": source.total,
-        "unit": source.unit,
-        "looked_at": len(head),
-        "found": found[:SHOWN],
-        "problems": problems,
-        "trouble": trouble or ("" if found else "None of the first rows can be read this way."),
-    }
-
-
-def asked(said: Any, columns: list[str], guessed: dict) -> dict[str, Any]:
-    """The mapping chosen on the page; the guess where the page has not chosen yet, or chose another shape."""
-    shape = said.get("shape") if said.get("shape") in SHAPES else guessed.get("shape", "prompts")
-    if said.get("mapped") != shape:
-        return guessed | {"shape": shape}
-    mapping: dict[str, Any] = {"shape": shape}
-    for field in (*SHAPES[shape].needs, *SHAPES[shape].takes):
-        chosen = [column for column in said.getlist(field) if column in columns]
-        if chosen:
-            mapping[field] = chosen if len(chosen) > 1 and field == "completions" else chosen[0]
-    return mapping
-
-
-def landed(head: list[tuple[int, Any]], mapping: dict) -> tuple[list, list[dict]]:
-    found, problems = [], []
-    for line, value in head:
-        try:
-            if isinstance(value, BadRow):
-                raise value
-            found += items(value, mapping)
-        except BadRow as error:
-            problems.append({"row": line, "reason": str(error)})
-    return [described(item) for item in found], problems
-
-
-def described(item: Any) -> dict[str, Any]:
-    ranks = item.rankings[0] if item.rankings else [None] * len(item.completions)
-    completions = sorted(zip(ranks, item.completions, strict=True), key=lambda pair: pair[0] or 99)
-    return {"item": item, "completions": completions, "ranked": bool(item.rankings)}
-
-
-def fields_of(mapping: dict, columns: list[str]) -> list[dict[str, Any]]:
-    shape = SHAPES.get(mapping.get("shape", ""))
-    if shape is None:
-        return []
-    fields = []
-    for name in (*shape.needs, *shape.takes):
-        chosen = mapping.get(name) or []
-        chosen = chosen if isinstance(chosen, list) else [chosen]
-        label, help_text = FIELDS[name]
-        fields.append({"name": name, "label": label, "help": help_text, "needed": name in shape.needs})
-        fields[-1] |= {"options": [(column, column in chosen) for column in columns], "several": name == "completions"}
-    return fields
 
 
 def import_page(request: HttpRequest, slug: str, pk: int) -> HttpResponse:

@@ -6,11 +6,15 @@ from django.core.management.base import CommandError
 
 from annotation.cells import BadFile
 from annotation.ingest import import_path
-from annotation.models import Import
+from annotation.models import SPLITS, Import
 from annotation.shapes import SHAPES
+from annotation.steps.marks import SCALES
 from studio.commands import Verb, acting_user, project_named
 
-HELP = f"which column is what, or shape={'|'.join(SHAPES)}; completions may be named several times"
+HELP = (
+    f"which column is what, or shape={'|'.join(SHAPES)}, or rule={'|'.join(SPLITS)} (where solutions are cut), "
+    f"or scale={'|'.join(SCALES)} (what labels mean); completions and solution may be named several times"
+)
 
 
 class Command(Verb):
