@@ -40,12 +40,12 @@ TOKEN = re.compile(
     r"|(?P<money>[$€£])|(?P<command>\\[A-Za-z]+)|(?P<word>[^\W\d_]{2,}(?:['’][^\W\d_]+)?)|(?P<stop>[.,;:?](?=\s|$)|\n|[\"“”])|(?P<glue>.)"
 )
 # Beside an expression these words change what it stands for: half of 20 + 4, 3 thousand.
-CHANGING = frozenset(
-    "of half twice double triple thrice times plus minus and by over than root square cube squared cubed percent negative "
-    "sum difference product quotient more less fewer each per dozen hundred thousand million billion mod modulo base "
-    "log ln sin cos tan remainder quarter third fourth fifth divided multiplied added subtracted into between step to or"
-    .split()
-)  # fmt: skip
+CHANGING = re.compile(
+    r"of|half|twice|double|triple|thrice|times|plus|minus|and|or|by|over|than|to|into|between|step|roots?|squared?|cubed?"
+    r"|percent|negative|sum|difference|product|quotient|more|less|fewer|each|per|dozen|hundred|thousand|million|billion"
+    r"|mod|modulo|base|log|ln|sin|cos|tan|remainder|quarter|third|fourth|fifth|divided|multiplied|added|subtracted",
+    re.I,
+)
 HYPOTHESES = re.compile(
     r"\b(?:not|isn['’]t|doesn['’]t|cannot|false|contradict\w*|impossible|if|suppose|assum\w*|would|try|trying|guess|"
     r"check\w*|let(?!['’]s)|unless|incorrect\w*|wrong\w*|mistake\w*|solve|base|mod|modulo|approximately|about|round\w*|roughly)\b"
@@ -53,11 +53,10 @@ HYPOTHESES = re.compile(
     re.I,
 )
 GLUED = ("glue", "command")
-UNITS = frozenset(
-    "second seconds minute minutes hour hours day days week weeks month months year years cent cents dollar dollars "
-    "inch inches foot feet yard yards mile miles meter meters metre metres kilometer kilometers centimeter centimeters "
-    "gram grams kilogram kilograms ounce ounces pound pounds liter liters cup cups pint pints quart quarts gallon gallons "
-    "cm mm km kg mg ml am pm".split()
+UNITS = re.compile(
+    r"(?:second|minute|hour|day|week|month|year|cent|dollar|inche?|yard|mile|(?:kilo|centi)?met(?:er|re)|(?:kilo)?gram"
+    r"|ounce|pound|liter|cup|pint|quart|gallon)s?|foot|feet|[cmk]m|[mk]g|ml|[ap]m",
+    re.I,
 )
 
 
@@ -143,7 +142,7 @@ def chains_of(tokens: list[Token], said: bool) -> Iterator[Chain]:
 def chain_of(run: list[Token], before: Token | None, after: Token | None, said: bool) -> Chain | None:
     sides, signs = split_sides(run)
     chain = Chain([], signs, {"said"} if said else set())
-    chain.unit = any(token.kind == "money" for token in run) or bool(after and after.text.lower() in UNITS)
+    chain.unit = any(token.kind == "money" for token in run) or bool(after and UNITS.fullmatch(after.text))
     if not sides[0] or tainted_before(sides[0][0], before):
         sides[0] = []
     elif doubtful(before) or (sides[0][0].text == "-" and before and before.kind != "stop"):
@@ -175,7 +174,7 @@ def tainted_before(first: Token, before: Token | None) -> bool:
 
 
 def doubtful(beside: Token | None) -> bool:
-    return bool(beside) and beside.kind == "word" and beside.text.lower() in CHANGING
+    return bool(beside) and beside.kind == "word" and bool(CHANGING.fullmatch(beside.text))
 
 
 def unmatched_gone(side: list[Token]) -> list[Token]:
