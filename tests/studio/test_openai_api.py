@@ -26,7 +26,8 @@ def openai_client(studio_url, bob, registered):
 
 
 def test_the_client_lists_models_and_gets_answers(openai_client):
-    assert {"small-v1", "wide-v1", "taste-v1"} == {model.id for model in openai_client.models.list()}
+    there = {"small-v1", "wide-v1", "taste-v1", "steps-v1", "answers-v1"}
+    assert there == {model.id for model in openai_client.models.list()}
     answer = openai_client.chat.completions.create(model="small-v1", messages=TURN, max_tokens=6, temperature=0)
     assert answer.choices[0].message.content and answer.usage.completion_tokens <= 6
 
@@ -82,3 +83,18 @@ def test_the_token_is_shown_once_and_stored_hashed(client, bob):
     client.post(reverse("account"), {"action": "create", "name": "notebook"})
     row, token = ApiToken.issue(bob, "other")
     assert token not in row.hash and ApiToken.user_of(token) == bob
+
+
+def test_steps_are_scored_with_the_users_token_and_by_the_studio_itself(openai_client, studio_url, registered):
+    import asyncio
+
+    from training import serving
+
+    items = [{"messages": TURN, "steps": ["One.", "Two."]}, {"messages": TURN, "steps": ["Three."]}]
+    headers = {"Authorization": f"Bearer {openai_client.api_key}"}
+    reply = httpx.post(f"{studio_url}/score_steps", json={"model": "steps-v1", "items": items}, headers=headers)
+    assert [len(trace) for trace in reply.json()["scores"]] == [2, 1]
+    assert asyncio.run(serving.score_steps(registered["steps"], items)) == reply.json()["scores"]
+    with pytest.raises(serving.ServingError, match="does not score steps"):
+        asyncio.run(serving.score_steps(registered["taste"], items))
+    assert httpx.post(f"{studio_url}/score_steps", json={"model": "steps-v1", "items": items}).status_code == 401
