@@ -14,6 +14,7 @@ from training.recipes.traces import Example, separator_of, weights_of
 
 EVAL_TOKENS = 8192  # tokens in one forward pass where nothing is kept for a backward pass
 CHUNK = 32  # batches whose examples are sorted by length together
+BLUR = 0.1  # lengths are off by up to this share while they are sorted, so that no two epochs have the same batches
 
 Scored = tuple[list[float], list[float | None]]  # of one trace: probability and label of every step that was read
 Measure = Callable[[list[Scored]], dict[str, float | None]]
@@ -26,7 +27,9 @@ def fit(session: Session, model: Any, task: str, bad_weight: float, measure: Mea
     adapter = session.adapter(model, task, modules_to_save=["score" if hasattr(model, "score") else "classifier"])
     if adapter is not None:
         from peft import get_peft_model
+        from transformers import set_seed
 
+        set_seed(session.config.seed)  # an adapter begins with chance
         model = get_peft_model(model, adapter)
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -144,7 +147,8 @@ class AlikeLengths:
         chunks = [order[at : at + CHUNK * self.batch] for at in range(0, len(order), CHUNK * self.batch)]
         batches = []
         for chunk in chunks:
-            alike = sorted(chunk, key=self.sizes.__getitem__)
+            blurred = {index: self.sizes[index] * chance.uniform(1 - BLUR, 1 + BLUR) for index in chunk}
+            alike = sorted(chunk, key=blurred.__getitem__)
             batches += [alike[at : at + self.batch] for at in range(0, len(alike), self.batch)]
         last = batches.pop() if batches and len(batches[-1]) < self.batch else []  # a short one must come last
         chance.shuffle(batches)
