@@ -66,9 +66,12 @@ def step_labels(labels: Any, count: int, where: str) -> list[float | None]:
 def separator_of(config: Any) -> str:
     r"""The step separator as text; in a setting, which is one line, \n stands for a line break.
 
-    Raises BadConfig where that leaves nothing.
+    Raises BadConfig where that says nothing.
     """
-    text = codecs.decode(config.step_separator.encode("latin-1", "backslashreplace"), "unicode_escape")
+    try:
+        text = codecs.decode(config.step_separator.encode("latin-1", "backslashreplace"), "unicode_escape")
+    except UnicodeDecodeError as error:
+        raise BadConfig(f"step_separator {config.step_separator!r} cannot be read: {error.reason}") from None
     if not text:
         raise BadConfig("step_separator must not be empty; \\n\\n is usual")
     return text
