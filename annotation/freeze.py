@@ -1,4 +1,4 @@
-"""Freeze a project's rankings into a dataset: immutable rows, split by prompt, with a fingerprint and a report."""
+"""Freeze a project's labels into a dataset: immutable rows, split by prompt, with a fingerprint and a report."""
 
 import hashlib
 import json
@@ -10,58 +10,46 @@ from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, Sum
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.text import slugify
 
 from annotation import wake
-from annotation.conversion import DISAGREEMENT, settle
-from annotation.models import Dataset, Project, RankedCompletion, Ranking
-from annotation.pairs import chosen_rankings, lines, prompts_with_pairs
-from annotation.report import Report
+from annotation.freezing import NotFrozen, Rows
+from annotation.models import Dataset, Project
+from annotation.pair_rows import PairRows
+from annotation.steps.freezing import OutcomeRows, StepwiseRows
 from annotation.store import store
 
-DEFAULTS = {
-    "eval_share": 0.1,
-    "seed": 42,
-    "margin": False,
-    "disagreement": "keep",
-    "keep_unsure": True,
-    "keep_bad": False,
-    "labelers": [],
-    "sources": [],
-    "criteria": [],
-}
-TOO_SMALL = (
-    "A dataset needs pairs from at least 2 prompts, one to train on and one to evaluate on; here {there}. "
-    "Rank more prompts, or widen the filters."
-)
+ROWS: dict[str, type[Rows]] = {"pairs": PairRows, "stepwise": StepwiseRows, "outcome": OutcomeRows}
+SHAPES_OF = {"ranking": ("pairs",), "steps": ("stepwise", "outcome")}  # kind of project → shapes of its rows
 SILENT = timedelta(seconds=30)
 TASK = "annotation.tasks.freeze_dataset"
 
 
-class NotFrozen(ValueError):
-    """These labels and options make no dataset; the text says why, and what is needed."""
-
-
 def freeze(
-    project: Project, name: str, options: dict[str, Any] | None = None, user: Any = None, background: bool = True
+    project: Project,
+    name: str,
+    options: dict[str, Any] | None = None,
+    user: Any = None,
+    background: bool = True,
+    shape: str = "",
 ) -> Dataset:
     """The dataset of these labels: the one there is already when nothing has changed, else a new one being written.
 
-    `dataset.again` says which. With background=False it is written here and now.
+    `dataset.again` says which. With background=False it is written here and now. `shape` is the first of the project's
+    kind when not given.
     """
-    options = checked(options or {})
-    rankings = chosen_rankings(project, options)
-    options |= state_of(rankings)
-    prompts = rankings.values("prompt").distinct().count()
-    if prompts < 2:
-        raise NotFrozen(TOO_SMALL.format(there="is 1 ranked prompt" if prompts else "are no ranked prompts"))
-    if twin := next((d for d in project.datasets.exclude(status="failed") if d.options == options), None):
+    shapes = SHAPES_OF[project.kind]
+    shape = shape or shapes[0]
+    if shape not in shapes:
+        raise NotFrozen(f"A project of kind {project.kind} is frozen as {' or '.join(shapes)}, not as {shape}.")
+    options = ROWS[shape].checked(options or {})
+    options |= ROWS[shape](project, options).state()
+    older = project.datasets.filter(shape=shape).exclude(status="failed")
+    if twin := next((d for d in older if d.options == options), None):
         twin.again = True
         return twin
-    dataset = create(project, name.strip() or project.name, options, user)
+    dataset = create(project, name.strip() or project.name, shape, options, user)
     if not background:
         write(dataset)
         return final(dataset)
@@ -70,28 +58,7 @@ def freeze(
     return dataset
 
 
-def checked(options: dict[str, Any]) -> dict[str, Any]:
-    if unknown := options.keys() - DEFAULTS.keys():
-        raise NotFrozen(f"Unknown option {sorted(unknown)[0]!r}; known are {', '.join(DEFAULTS)}.")
-    options = DEFAULTS | options
-    if not 0.01 <= options["eval_share"] <= 0.5:
-        raise NotFrozen("The share kept for evaluation should be between 1 % and 50 %.")
-    if options["disagreement"] not in DISAGREEMENT:
-        raise NotFrozen(f"disagreement should be one of {', '.join(DISAGREEMENT)}.")
-    return {**options, **{name: sorted(options[name]) for name in ("labelers", "sources", "criteria")}}
-
-
-def state_of(rankings: Any) -> dict[str, int]:
-    """The last ranking, and a checksum of all that is said: equal for equal labels, from one query."""
-    found = rankings.aggregate(until=Coalesce(Max("pk"), 0), rankings=Count("pk"))
-    place = F("rank") * 8 + Coalesce(F("rating"), 0)
-    said = (F("completion_id") * 7919 % 1_000_003 + 1) * (F("ranking_id") % 1_000_033 + 1) * place
-    ranked = RankedCompletion.objects.filter(ranking__in=rankings.order_by().values("pk")).order_by()
-    total = ranked.aggregate(sum=Coalesce(Sum(said % 2_147_483_647), 0))["sum"]
-    return {**found, "labels": int(total)}
-
-
-def create(project: Project, name: str, options: dict, user: Any) -> Dataset:
+def create(project: Project, name: str, shape: str, options: dict, user: Any) -> Dataset:
     stem = slugify(name)[:80] or "dataset"
     taken = set(Dataset.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     for number in range(1, len(taken) + 10):
@@ -100,7 +67,7 @@ def create(project: Project, name: str, options: dict, user: Any) -> Dataset:
             continue
         try:
             with transaction.atomic():
-                fields = {"name": name[:120], "slug": slug, "options": options, "created_by": user}
+                fields = {"name": name[:120], "slug": slug, "shape": shape, "options": options, "created_by": user}
                 return Dataset.objects.create(project=project, **fields)
         except IntegrityError:  # somebody took the name a moment ago
             continue
@@ -160,8 +127,7 @@ def write_rows(dataset: Dataset, folder: Path) -> dict[str, Any]:
     written = Split(dataset, folder).run()
     if not written["train"] or not written["eval"]:
         if written["report"]["prompts"] < 2:
-            there = "is 1 prompt with a pair" if written["report"]["prompts"] else "is no pair: every ranking is a tie"
-            raise NotFrozen(TOO_SMALL.format(there=there))
+            raise NotFrozen(written["too_few"])
         written = Split(dataset, folder, moved=written["nearest"]).run()
     return written
 
@@ -175,26 +141,24 @@ class Split:
         self.ends: dict[str, tuple[float, str]] = {}
 
     def run(self) -> dict[str, Any]:
-        dataset, options, report = self.dataset, self.dataset.options, Report()
-        rankings = chosen_rankings(dataset.project, options)
-        dataset.total, done, heard = rankings.count(), 0, time.monotonic()
+        dataset = self.dataset
+        source = ROWS[dataset.shape](dataset.project, dataset.options)
+        dataset.total, done, heard = source.total(), 0, time.monotonic()
         with (self.folder / "train.jsonl").open("w") as train, (self.folder / "eval.jsonl").open("w") as evaluation:
             files = {"train": train, "eval": evaluation}
-            for prompt in prompts_with_pairs(rankings):
-                pairs = settle(prompt.pairs, options["disagreement"])
-                report.add(prompt, pairs, prompt.pairs)
-                if pairs:
-                    split = self.side(prompt.fingerprint)
-                    files[split].writelines(lines(prompt, pairs, options["margin"]))
-                    self.rows[split] += len(pairs)
-                done += len(prompt.rankings)
+            for block in source.blocks():
+                if block.lines:
+                    split = self.side(block.mark)
+                    files[split].writelines(block.lines)
+                    self.rows[split] += len(block.lines)
+                done += block.done
                 if time.monotonic() - heard > 1:
                     heard = time.monotonic()
                     beat(dataset, done)
         nearest = min(self.ends.values())[1] if self.ends and not self.rows["eval"] else ""
         if self.ends and not self.rows["train"]:
             nearest = max(self.ends.values())[1]
-        return {**self.rows, "report": report.summary(), "nearest": nearest}
+        return {**self.rows, "report": source.summary(), "nearest": nearest, "too_few": source.too_few()}
 
     def side(self, fingerprint: str) -> str:
         place = place_of(fingerprint, self.dataset.options["seed"])
@@ -223,8 +187,9 @@ def publish(dataset: Dataset, folder: Path, written: dict[str, Any]) -> None:
         message = f"These are the rows of {same}; nothing was frozen twice."
         mine.update(status="failed", message=message, options=dataset.options | {"same_as": same.slug}, report={})
         return
+    source = ROWS[dataset.shape](dataset.project, dataset.options)
     for split in ("train", "eval"):
-        to_parquet(folder / f"{split}.jsonl", dataset.options["margin"])
+        to_parquet(folder / f"{split}.jsonl", source.schema())
     final = store().work(dataset.folder)
     shutil.rmtree(final, ignore_errors=True)
     folder.rename(final)
@@ -235,16 +200,10 @@ def publish(dataset: Dataset, folder: Path, written: dict[str, Any]) -> None:
         rows_train=written["train"],
         rows_eval=written["eval"],
         ranking_count=written["report"]["rankings"],
-        report=written["report"] | {"labels": labels_then(dataset)},
+        report=written["report"] | {"labels": source.labels_then(dataset.created)},
         done=dataset.total,
         total=dataset.total,
     )
-
-
-def labels_then(dataset: Dataset) -> int:
-    """All labels asked for and given by then, those the options leave out too: what comes later is new."""
-    given = Ranking.objects.filter(prompt__project=dataset.project, created__lte=dataset.created)
-    return given.exclude(source="comparison").count()
 
 
 def fingerprint_of(folder: Path) -> str:
@@ -261,4 +220,4 @@ def held_out_prompts(dataset: Dataset) -> list[list[dict]]:
     """The prompts (as chats) of the eval split, each once, in their order."""
     with store().fetch(f"{dataset.folder}/eval.jsonl").open() as file:
         rows = map(json.loads, file)
-        return list({row["prompt_id"]: row["prompt"] for row in rows}.values())
+        return list({json.dumps(row["prompt"]): row["prompt"] for row in rows}.values())

@@ -44,10 +44,15 @@ def chosen_rankings(project: Project, options: dict[str, Any]) -> QuerySet[Ranki
 
 def prompts_with_pairs(rankings: QuerySet[Ranking]) -> Iterator[PromptLabels]:
     """Every prompt with a ranking, in the order of its id; rankings in the order of theirs."""
+    for whole in by_prompt(rankings, ("pk", "prompt_id", "labeler_id", "source")):
+        yield from labels_of(whole)
+
+
+def by_prompt(rows: QuerySet, columns: tuple[str, ...]) -> Iterator[list[tuple]]:
+    """All rows, in chunks that end with a whole prompt; the second column is the prompt's id."""
     last, size = 0, CHUNK
-    columns = ("pk", "prompt_id", "labeler_id", "source")
     while True:
-        chunk = list(rankings.filter(prompt_id__gt=last).order_by("prompt_id", "pk").values_list(*columns)[: size + 1])
+        chunk = list(rows.filter(prompt_id__gt=last).order_by("prompt_id", "pk").values_list(*columns)[: size + 1])
         if len(chunk) > size:  # the last prompt may go on: leave it to the next chunk
             whole = [row for row in chunk if row[1] != chunk[-1][1]]
             if not whole:
@@ -57,7 +62,7 @@ def prompts_with_pairs(rankings: QuerySet[Ranking]) -> Iterator[PromptLabels]:
             whole = chunk
         if not whole:
             return
-        yield from labels_of(whole)
+        yield whole
         last, size = whole[-1][1], CHUNK
 
 

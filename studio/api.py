@@ -81,6 +81,7 @@ class ImportOut(ModelSchema):
 class FreezeIn(Schema):
     name: str
     options: dict[str, Any] = {}
+    shape: str = Field("", description="of a project of kind steps: stepwise (the default) or outcome")
 
 
 class DatasetOut(ModelSchema):
@@ -165,8 +166,9 @@ def rank(request, pk: int, said: RankingIn):
 
 @datasets.post("/projects/{slug}/freeze", response={202: DatasetOut})
 def freeze_project(request, slug: str, body: FreezeIn):
-    """Freeze the project's rankings; the same labels give the same dataset."""
-    return Status(202, freeze(project_or_404(request.user, slug, "manager"), body.name, body.options, request.user))
+    """Freeze the project's labels; the same labels give the same dataset."""
+    found = project_or_404(request.user, slug, "manager")
+    return Status(202, freeze(found, body.name, body.options, request.user, shape=body.shape))
 
 
 @datasets.get("/datasets", response=list[DatasetOut])

@@ -218,6 +218,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["annotation.uploads.LimitedUpload"]
 FILE_UPLOAD_TEMP_DIR = HOME / "uploads"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
+ANSWER_CHECK = "training.verifiers.math"  # (solution, reference) → right or wrong; None where it cannot tell
 UPLOAD_BYTES = int(env("STUDIO_UPLOAD_MB")) * 1024 * 1024
 
 LEASE_MINUTES = int(env("STUDIO_LEASE_MINUTES"))

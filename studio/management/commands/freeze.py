@@ -1,9 +1,13 @@
-"""Freeze a project's rankings into a dataset: studio freeze PROJECT NAME [--eval-share 0.1] [--margin]."""
+"""Freeze a project's labels into a dataset: studio freeze PROJECT NAME [--shape outcome] [--sources people,import]."""
 
 from django.core.management.base import CommandError
 
-from annotation.freeze import NotFrozen, freeze
+from annotation.freeze import ROWS, NotFrozen, freeze
+from annotation.steps.freezing import OUTCOMES
+from annotation.steps.values import LABELS, NEUTRAL, POLICIES
 from studio.commands import Verb, acting_user, project_named
+
+OPTIONAL = ("margin", "sources", "labels", "policy", "neutral", "outcome")
 
 
 class Command(Verb):
@@ -14,15 +18,32 @@ class Command(Verb):
         parser.add_argument("name")
         parser.add_argument("--eval-share", type=float, default=0.1, help="share of prompts held out")
         parser.add_argument("--seed", type=int, default=42, help="which prompts are held out")
-        parser.add_argument("--margin", action="store_true", help="add how far apart the two sides were ranked")
+        parser.add_argument("--margin", action="store_true", help="pairs: add how far apart the two sides were ranked")
+        parser.add_argument("--shape", choices=ROWS, default="", help="of traces: stepwise (the default) or outcome")
+        parser.add_argument(
+            "--sources",
+            type=names,
+            help="of traces: whose labels count, first those of the first; people, import, monte-carlo:NAME, …",
+        )
+        parser.add_argument("--labels", choices=LABELS, help="of steps: hard, or soft where sources give scores")
+        parser.add_argument("--policy", choices=POLICIES, help="of steps: all, or up to the first_error")
+        parser.add_argument("--neutral", choices=NEUTRAL, help="of steps: neutral counts as good or is left out")
+        parser.add_argument(
+            "--outcome", choices=OUTCOMES, help="of outcomes: right by the final answer or by the steps"
+        )
 
-    def handle(self, project: str, name: str, user: str | None, **options) -> None:
-        chosen = {key: options[key] for key in ("eval_share", "seed", "margin")}
+    def handle(self, project: str, name: str, user: str | None, shape: str, **options) -> None:
+        chosen = {key: options[key] for key in ("eval_share", "seed")}
+        chosen |= {key: options[key] for key in OPTIONAL if options[key]}
         try:
-            made = freeze(project_named(project), name, chosen, acting_user(user), background=False)
+            made = freeze(project_named(project), name, chosen, acting_user(user), background=False, shape=shape)
         except NotFrozen as error:
             raise CommandError(str(error)) from error
         facts = {key: getattr(made, key) for key in ("slug", "status", "fingerprint", "rows_train", "rows_eval")}
         again = "was frozen before: " if made.again else ""
         counts = f"{made.rows_train} rows to train on, {made.rows_eval} held out"
         self.emit(facts, f"{again}{made.slug}: {counts}, sha256 {made.fingerprint[:12]}…")
+
+
+def names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
