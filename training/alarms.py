@@ -15,6 +15,8 @@ ADVICE = {
     "chosen side first.",
     "chance": "It does not learn to tell the sides apart. Raise learning_rate, check the labels' agreement and the "
     "pairs' contradictions on the dataset page, or train longer.",
+    "names_no_step": "Set bad_step_weight (for whole solutions, wrong_weight) to 0, which balances both classes; train "
+    "longer, or raise learning_rate.",
     "diverging": "Stop it and launch again with a lower learning_rate, more warm-up, or a smaller max_grad_norm.",
 }
 ACCURACY = ("rewards/accuracies", "accuracy")
@@ -36,6 +38,7 @@ class Watch:
             if isinstance(value, int | float):
                 self.remember(name, float(value))
         checks = {"logps_falling": self.falling, "chance": self.at_chance, "diverging": self.diverging}
+        checks["names_no_step"] = self.blind_to_bad
         found += [(kind, message) for kind, check in checks.items() if (message := check(values))]
         return [self.alarm(kind, step, message) for kind, message in found if kind not in self.raised]
 
@@ -74,6 +77,14 @@ class Watch:
             return ""
         share = fmean(self.recent(name, 2 * WINDOW))
         return f"After {self.seen[name]} log lines the accuracy is {share:.2f}: chance is 0.50." if share < 0.54 else ""
+
+    def blind_to_bad(self, values: dict[str, Any]) -> str:
+        """Bad steps are there, and after CHANCE_AFTER log lines hardly any is called bad."""
+        if "called_bad" not in values or self.seen["called_bad"] < CHANCE_AFTER:
+            return ""
+        called, bad = (fmean(self.recent(name, 2 * WINDOW)) for name in ("called_bad", "labeled_bad"))
+        said = f"After {self.seen['called_bad']} log lines {called:.1%} are called bad, and {bad:.1%} are labeled bad."
+        return said if called < 0.1 * bad else ""
 
     def diverging(self, values: dict[str, Any]) -> str:
         if "loss" not in values or self.seen.get("loss", 0) < WINDOW:

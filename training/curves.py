@@ -14,9 +14,17 @@ PANELS = [
         "share right",
         [
             *("rewards/accuracies", "eval_rewards/accuracies", "accuracy", "eval_accuracy"),
-            *("mean_token_accuracy", "eval_mean_token_accuracy"),
+            *("mean_token_accuracy", "eval_mean_token_accuracy", "step_accuracy", "eval_step_accuracy"),
         ],
     ),
+    (
+        "First errors",
+        "share of traces",
+        ["eval_first_error_accuracy", "eval_processbench_f1", "eval_error_acc", "eval_correct_acc"],
+    ),
+    ("Area under the curve", "right above wrong", ["eval_auc"]),
+    ("Calibration error", "share off", ["eval_calibration_error"]),
+    ("Called bad", "share of steps", ["called_bad", "labeled_bad"]),
     ("Margin", "chosen − rejected", ["rewards/margins", "eval_rewards/margins", "margin", "eval_margin"]),
     (
         "Log-probability",
@@ -38,7 +46,7 @@ PANELS = [
     ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
     ("Processor", "percent of one core", ["cpu_percent"]),
 ]
-FIRST = 7  # panels that are looked at first; the rest waits below them
+FIRST = 11  # panels that are looked at first; the rest waits below them
 MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
 UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "total_flos", "seconds_per_step"}
 
@@ -139,7 +147,7 @@ def panels(names: Iterable[str]) -> list[dict[str, Any]]:
     return found + [{"title": name, "unit": "", "series": series, "more": True} for name, series in both]
 
 
-ACCURACY = ("rewards/accuracies", "accuracy", "mean_token_accuracy")
+ACCURACY = ("rewards/accuracies", "accuracy", "step_accuracy", "mean_token_accuracy")
 MARGIN = ("rewards/margins", "margin")
 
 

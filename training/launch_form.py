@@ -8,7 +8,7 @@ from django.db.models import Q
 from annotation.models import Dataset, Project
 from training.jobs import queues
 from training.models import ModelVersion
-from training.recipes import RECIPES, config_fields, recipe
+from training.recipes import RECIPES, bases_for, config_fields, recipe, shapes_for
 from training.recipes.config import BadConfig, from_text, read
 
 EXECUTORS = {
@@ -140,8 +140,9 @@ class ChoicesForm(forms.Form):
         self.fields["recipe"].help_text = summary((self.data if self.is_bound else self.initial).get("recipe"))
         self.fields["project"].queryset = projects = Project.objects.run_by(user).distinct()
         self.project = chosen(projects, self["project"].value()) or projects.first()
-        self.fields["dataset"].queryset = datasets_for(self.project)
-        self.fields["base_model"].queryset = models_for(user, self.project)
+        self.recipe = self["recipe"].value() if self["recipe"].value() in RECIPES else "dpo"
+        self.fields["dataset"].queryset = datasets_for(self.project, self.recipe)
+        self.fields["base_model"].queryset = models_for(user, self.project, self.recipe)
         self.fields["queue"].choices = [(name, queue_label(name, device)) for name, device in queues().items()]
 
     def clean(self) -> dict[str, Any]:
@@ -174,13 +175,23 @@ def chosen(queryset, pk: Any):
     return queryset.filter(pk=pk).first() if str(pk or "").isdecimal() else None
 
 
-def datasets_for(project: Project | None):
-    return Dataset.objects.filter(project=project, status="ready", rows_train__gt=0)
+def datasets_for(project: Project | None, name: str):
+    """Frozen rows of the project in a shape the recipe reads."""
+    return Dataset.objects.filter(project=project, status="ready", rows_train__gt=0, shape__in=shapes_for(name))
 
 
-def models_for(user, project: Project | None):
-    """Weights we hold that answer chats: shared ones and this project's own."""
-    usable = ModelVersion.objects.visible_to(user).usable().filter(makes="policy", endpoint="")
+def usual_recipe(user, said: dict[str, Any]) -> str:
+    """Where none was named: what the dataset's rows, or the project's labels, are for."""
+    projects = Project.objects.run_by(user).distinct()
+    dataset = chosen(Dataset.objects.filter(project__in=projects), said.get("dataset"))
+    project = dataset.project if dataset else chosen(projects, said.get("project")) or projects.first()
+    shape = dataset.shape if dataset else {"steps": "stepwise"}.get(getattr(project, "kind", ""), "pairs")
+    return {"stepwise": "prm", "outcome": "orm"}.get(shape, "dpo")
+
+
+def models_for(user, project: Project | None, name: str):
+    """Weights we hold that the recipe can start from: shared ones and this project's own."""
+    usable = ModelVersion.objects.visible_to(user).usable().filter(makes__in=bases_for(name), endpoint="")
     return usable.filter(Q(project=None) | Q(project=project)).order_by("name", "-version")
 
 

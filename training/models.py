@@ -15,6 +15,8 @@ MAKES = {
     "process_reward_model": "Process reward model",
     "outcome_reward_model": "Outcome reward model",
 }
+STEP_SCORERS = ("process_reward_model", "outcome_reward_model")  # they read traces, step by step
+SCORERS = ("reward_model", "outcome_reward_model")  # they score a whole answer
 HEARTBEAT = timedelta(seconds=20)  # a running job silent for longer has lost its worker
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.views import compare, completions, curves, jobs, launch, models
+from training.views import compare, completions, curves, jobs, launch, models, step_scores
 
 urlpatterns = [
     path("projects/<slug:slug>/complete/", completions.complete, name="complete"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("models/", models.models, name="models"),
     path("models/new/", models.model_new, name="model_new"),
     path("models/<slug:slug>/", models.model, name="model"),
+    path("models/<slug:slug>/steps/", step_scores.model_steps, name="model_steps"),
     path("models/<slug:slug>/download/", models.model_download, name="model_download"),
     path("models/<slug:slug>/files/<path:path>", models.model_file, name="model_file"),
     path("compare/", compare.compare, name="compare"),

@@ -157,6 +157,18 @@ def test_models_answer_are_scored_and_compared(read, studio, registered, project
     assert set(answer) == {"text", "finish_reason"}
     scores = read("score", "taste-v1", "--prompt", "Hello?", "--completion", "Hi.", "--completion", "Go.")
     assert [row["completion"] for row in scores] == ["Hi.", "Go."] and scores[0]["score"] != scores[1]["score"]
+    steps = read(
+        "score", "steps-v1", "--prompt", "Why?", "--completion", "One.\n\nTwo.", "--step", "A.", "--step", "B."
+    )
+    assert [row["steps"] for row in steps] == [["A.", "B."], ["One.", "Two."]]
+    assert all(0 < p < 1 for row in steps for p in row["scores"])
+    by_line = read("score", "steps-v1", "--prompt", "Why?", "--completion", "One.\nTwo.", "--split", "line")
+    assert by_line == [steps[1]]
+    (whole,) = read("score", "answers-v1", "--prompt", "Why?", "--completion", "One.\n\nTwo.")
+    assert read("score", "answers-v1", "--prompt", "Why?", "--step", "One.", "--step", "Two.")[0]["scores"] == [
+        None,
+        pytest.approx(whole["score"], abs=1e-5),
+    ]
     studio("freeze", project.slug, "Polite", "--eval-share", 0.5)
     asked = ["small-v1", "wide-v1", "--scorer", "taste-v1", "--dataset", "polite", "--n", 1, "--max-tokens", 4]
     share = read("compare", *asked)
@@ -226,6 +238,7 @@ WRONG = [
     (["generate", "small-v1"], "Give a message to answer, or --project."),
     (["generate", "small-v1", "Hello"], "The model server at http://127.0.0.1:1/v1 does not answer"),
     (["score", "small-v1", "--prompt", "a", "--completion", "b"], "does not answer"),
+    (["score", "small-v1", "--prompt", "a"], "Say what to score"),
     (["compare", "small-v1", "none", "--scorer", "small-v1", "--dataset", "pairs"], "No model 'none'."),
 ]
 

@@ -118,6 +118,15 @@ def test_an_accuracy_stuck_at_chance_is_an_alarm():
     assert stuck["chance"]["step"] >= 39 and "chance is 0.50" in stuck["chance"]["message"]
 
 
+def test_a_model_that_calls_no_step_bad_is_an_alarm_where_bad_steps_are():
+    n = noise()
+    blind = watch(lambda s: {"called_bad": 0.01 + 0.005 * n(), "labeled_bad": 0.2 + 0.1 * n(), "step_accuracy": 0.8})
+    assert list(blind) == ["names_no_step"] and blind["names_no_step"]["step"] >= 39
+    assert "20" in blind["names_no_step"]["message"] and "bad_step_weight" in blind["names_no_step"]["advice"]
+    assert watch(lambda s: {"called_bad": 0.1, "labeled_bad": 0.2}) == {}
+    assert watch(lambda s: {"called_bad": 0.0, "labeled_bad": 0.0}) == {}
+
+
 def test_a_loss_that_climbs_is_an_alarm_and_a_spike_is_not():
     assert "diverging" in watch(lambda s: {"loss": 0.7 if s < 40 else 0.7 + 0.05 * (s - 40)})
     assert watch(lambda s: {"loss": 5.0 if s == 50 else 0.7}) == {}

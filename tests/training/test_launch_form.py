@@ -13,6 +13,7 @@ from studio.models import WorkerBeat
 from tests.tiny import tiny_model
 from tests.training.test_settings_form import posted
 from training import preflights
+from training.jobs import BadJob, launch
 from training.launch_form import SettingsForm, preset
 from training.models import ModelVersion, Preflight, TrainingJob
 from training.report import digest
@@ -340,3 +341,44 @@ def test_the_length_chart_has_a_bar_for_every_bin_that_holds_rows_and_a_line_at_
     assert [len(row["bars"]) for row in chart["rows"]] == [2, 2]
     assert chart["left"] < chart["limit"] < chart["width"]
     assert digest({"lengths": {"prompt": part}}, max_length=1000)["lengths"]["limit"] is None
+
+
+@pytest.fixture
+def traces(project, alice):
+    """A frozen dataset of labeled steps."""
+    fields = {"status": "ready", "rows_train": 9, "rows_eval": 3, "shape": "stepwise", "created_by": alice}
+    return Dataset.objects.create(project=project, slug="steps", name="Labeled steps", **fields)
+
+
+def test_a_recipe_is_offered_the_datasets_whose_rows_it_reads(client, form, traces):
+    assert "Labeled steps" not in text(client.get("/train/new/?recipe=dpo"))
+    html = text(client.get("/train/new/?recipe=prm"))
+    assert "Labeled steps" in html and "Polite pairs" not in html and "step_separator" in html
+    assert "no frozen dataset with rows that orm reads" in text(client.get("/train/new/?recipe=orm"))
+    assert client.post("/train/new/", form(dataset=traces.pk)).status_code == 422
+    assert not Preflight.objects.exists()
+
+
+def test_a_dataset_or_a_project_of_steps_brings_its_recipe(client, form, project, traces):
+    assert re.search(r'value="prm" selected', text(client.get(f"/train/new/?dataset={traces.pk}")))
+    assert re.search(r'value="dpo" selected', text(client.get(f"/train/new/?project={project.pk}")))
+    Project.objects.filter(pk=project.pk).update(kind="steps")
+    assert re.search(r'value="prm" selected', text(client.get(f"/train/new/?project={project.pk}")))
+
+
+def test_a_scorer_of_steps_starts_from_a_policy_or_goes_on_from_one_of_its_kind(client, form, make_model, traces):
+    make_model(name="Score", slug="score-v1", makes="reward_model")
+    make_model(name="Judge", slug="judge-v1", makes="process_reward_model")
+    html = text(client.get("/train/new/?recipe=prm"))
+    assert "Judge v1" in html and "Tiny v1" in html and "Score v1" not in html
+    assert "Judge v1" not in text(client.get("/train/new/?recipe=dpo"))
+
+
+def test_the_engine_refuses_rows_of_another_shape_and_says_what_they_are_for(alice, traces, pairs_dataset, chat_model):
+    with pytest.raises(BadJob, match="dpo cannot read Labeled steps: its rows are stepwise. They are for prm"):
+        launch(alice, traces, "dpo", chat_model)
+    Dataset.objects.filter(pk=pairs_dataset.pk).update(rows_train=5)
+    pairs_dataset.refresh_from_db()
+    with pytest.raises(BadJob, match="prm cannot read Polite pairs: its rows are pairs. They are for sft, reward"):
+        launch(alice, pairs_dataset, "prm", chat_model)
+    assert launch(alice, traces, "prm", chat_model, {"max_steps": 1}).settings["step_separator"] == r"\n\n"

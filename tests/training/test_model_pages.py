@@ -352,3 +352,53 @@ def test_a_win_rate_stands_with_its_interval_and_its_judge(as_, alice, make_mode
     model.save()
     page = text(as_(alice).get(model.get_absolute_url()))
     assert "57 %" in page and "between 46 % and 69 %" in page and judge.slug in page
+
+
+# ---- trying a scorer of traces ----
+
+
+def test_a_process_reward_models_page_scores_the_steps_of_a_solution(as_, alice, registered):
+    client = as_(alice)
+    page = text(client.get("/models/steps-v1/"))
+    assert 'action="/models/steps-v1/steps/"' in page and "/v1/score_steps" in page
+    said = {"problem": "What is 2 + 2?", "solution": "Two and two.\r\nThat is 4.", "rule": "line"}
+    answer = client.post("/models/steps-v1/steps/", said)
+    html = text(answer)
+    assert answer.status_code == 200 and "<title>Try steps v1" in html
+    assert re.findall(r'<div class="text" dir="auto">(.*?)</div>', html) == ["Two and two.", "That is 4."]
+    assert len(re.findall(r'<span class="score num">0\.\d\d</span>', html)) == 2
+    assert "first more likely wrong" in html or "more likely right than wrong" in html
+    alone = text(client.post("/models/steps-v1/steps/", said, headers={"HX-Request": "true"}))
+    assert alone.lstrip().startswith('<section class="stack tight" id="trial">')
+
+
+def test_an_outcome_reward_models_page_scores_the_whole_solution(as_, alice, registered):
+    said = {"problem": "What is 2 + 2?", "solution": "Two and two.\n\nThat is 4.", "rule": "blank_line"}
+    html = text(as_(alice).post("/models/answers-v1/steps/", said))
+    assert "likely to be right, read at its last step" in html
+    assert len(re.findall(r'<span class="score num">', html)) == 1
+
+
+def test_a_trial_without_words_or_with_too_many_steps_or_a_server_is_told_so(as_, alice, registered, settings):
+    client = as_(alice)
+    for said, words in (
+        ({"problem": "", "solution": "a", "rule": "line"}, "This field is required"),
+        ({"problem": "a", "solution": "a\n" * 300, "rule": "line"}, "This makes 300 steps; write 1 to 200."),
+        ({"problem": "a", "solution": "b", "rule": "dice"}, "Select a valid choice"),
+    ):
+        answer = client.post("/models/steps-v1/steps/", said)
+        assert answer.status_code == 422 and words in text(answer)
+    settings.MODEL_SERVER_URL = "http://127.0.0.1:9"
+    answer = client.post("/models/steps-v1/steps/", {"problem": "a", "solution": "<b>x</b>", "rule": "line"})
+    assert answer.status_code == 422 and "does not answer" in text(answer) and "<b>x" not in text(answer)
+
+
+def test_only_scorers_of_traces_that_one_may_see_are_tried(as_, alice, carol, make_model, registered):
+    client = as_(alice)
+    assert client.get("/models/steps-v1/steps/").status_code == 200
+    for slug in ("small-v1", "taste-v1", "none-v1"):
+        assert client.get(f"/models/{slug}/steps/").status_code == 404
+    make_model(name="Judge", slug="judge-v1", makes="process_reward_model")
+    assert as_(carol).get("/models/judge-v1/steps/").status_code == 404
+    html = text(as_(alice).get("/models/?makes=process_reward_model"))
+    assert "judge-v1" in html and "small-v1" not in html and "Process reward model" in html

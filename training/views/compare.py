@@ -16,7 +16,7 @@ from annotation.models import Project, Prompt, fingerprint
 from training import comparing
 from training.answering import answer as answer_events
 from training.comparing import LETTERS, NotComparable
-from training.models import Answer, Comparison, ModelVersion
+from training.models import SCORERS, Answer, Comparison, ModelVersion
 
 
 class ComparisonForm(forms.Form):
@@ -38,7 +38,7 @@ class ComparisonForm(forms.Form):
         super().__init__(*args, **kwargs)
         visible = ModelVersion.objects.visible_to(user).usable()
         self.fields["models"].queryset = visible.filter(makes="policy").order_by("name", "version")
-        self.fields["scorer"].queryset = visible.filter(makes="reward_model").order_by("name", "version")
+        self.fields["scorer"].queryset = visible.filter(makes__in=SCORERS).order_by("name", "version")
         self.fields["project"].queryset = Project.objects.visible_to(user).filter(kind="ranking").distinct()
         self.user = user
 

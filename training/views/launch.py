@@ -12,7 +12,7 @@ from django.urls import reverse
 from annotation.models import Project
 from training import jobs as engine
 from training import preflights
-from training.launch_form import PRESETS, ChoicesForm, SettingsForm, preset, preset_of
+from training.launch_form import PRESETS, ChoicesForm, SettingsForm, preset, preset_of, usual_recipe
 from training.models import Preflight, TrainingJob
 from training.recipes import RECIPES
 from training.report import digest
@@ -35,7 +35,7 @@ def job_new(request: HttpRequest) -> HttpResponse:
 
 def blank(request: HttpRequest, said: dict[str, Any], settings: dict[str, Any] | None = None) -> HttpResponse:
     """A form with these choices, and these settings or a preset's."""
-    name = said["recipe"] if said.get("recipe") in RECIPES else "dpo"
+    name = said["recipe"] if said.get("recipe") in RECIPES else usual_recipe(request.user, said)
     which = "" if settings else said.get("preset") if said.get("preset") in PRESETS else "small"
     form = SettingsForm(name, initial=settings or preset(name, which))
     return page(request, ChoicesForm(request.user, initial=said | {"recipe": name}), form, which)
