@@ -97,6 +97,11 @@ class Project(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("project", args=[self.slug])
 
+    @property
+    def label_url(self) -> str:
+        """The page on which its prompts are labeled."""
+        return reverse("steps" if self.kind == "steps" else "rank", args=[self.slug])
+
     def free_slug(self) -> str:
         stem = slugify(self.name)[:70] or "project"
         taken = {"new", *Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True)}

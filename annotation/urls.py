@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import datasets, exports, imports, people, projects, prompts, rank
+from annotation.views import datasets, exports, imports, people, projects, prompts, rank, steps
 
 urlpatterns = [
     path("projects/", projects.projects, name="projects"),
@@ -22,6 +22,12 @@ urlpatterns = [
     path("projects/<slug:slug>/rank/skip/", rank.rank_skip, name="rank_skip"),
     path("projects/<slug:slug>/rank/undo/", rank.rank_undo, name="rank_undo"),
     path("projects/<slug:slug>/rank/draft/", rank.rank_draft, name="rank_draft"),
+    path("projects/<slug:slug>/steps/", steps.steps, name="steps"),
+    path("projects/<slug:slug>/steps/next/", steps.steps_next, name="steps_next"),
+    path("projects/<slug:slug>/steps/submit/", steps.steps_submit, name="steps_submit"),
+    path("projects/<slug:slug>/steps/skip/", steps.steps_skip, name="steps_skip"),
+    path("projects/<slug:slug>/steps/undo/", steps.steps_undo, name="steps_undo"),
+    path("projects/<slug:slug>/steps/draft/", steps.steps_draft, name="steps_draft"),
     path("projects/<slug:slug>/export/", exports.export, name="export"),
     path("projects/<slug:slug>/freeze/", datasets.dataset_new, name="dataset_new"),
     path("datasets/", datasets.datasets, name="datasets"),

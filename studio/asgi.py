@@ -2,7 +2,7 @@
 
 Django's own ASGI handler starts a thread and opens a database connection for every request of a sync view, and gathers
 what such a view streams. Through WSGI, in a pool of threads, a request costs a quarter less and streams as it should.
-The turns of the ranking page have threads of their own, and no WSGI between: they are short, and never streamed.
+The turns of the labeling pages have threads of their own, and no WSGI between: they are short, and never streamed.
 """
 
 import asyncio
@@ -21,7 +21,9 @@ from django.core.signals import request_started
 from django.core.wsgi import get_wsgi_application
 from django.urls import Resolver404, resolve, set_script_prefix
 
-TURNS = {"rank_next", "rank_submit", "rank_draft"}  # what labelers do all day: never behind somebody's download
+TURNS = {
+    f"{page}_{turn}" for page in ("rank", "steps") for turn in ("next", "submit", "draft")
+}  # what labelers do all day: never behind somebody's download
 
 on_the_loop = get_asgi_application()
 in_threads = WSGIMiddleware(get_wsgi_application(), workers=8)

@@ -215,6 +215,7 @@ if HTTPS:
     SECURE_HSTS_SECONDS = 31536000
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a trace of hundreds of steps is one form, several fields a step
 FILE_UPLOAD_HANDLERS = ["annotation.uploads.LimitedUpload"]
 FILE_UPLOAD_TEMP_DIR = HOME / "uploads"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)

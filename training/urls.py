@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from training.views import compare, completions, curves, jobs, launch, models, step_scores
+from training.views import alternatives, compare, completions, curves, jobs, launch, models, step_scores
 
 urlpatterns = [
     path("projects/<slug:slug>/complete/", completions.complete, name="complete"),
     path("projects/<slug:slug>/complete/<int:pk>/cancel/", completions.complete_cancel, name="complete_cancel"),
+    path("projects/<slug:slug>/alternatives/", alternatives.alternatives, name="alternatives"),
     path("train/", jobs.jobs, name="jobs"),
     path("train/new/", launch.job_new, name="job_new"),
     path("train/overlay/", curves.job_overlay, name="job_overlay"),

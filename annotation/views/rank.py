@@ -3,21 +3,21 @@
 from html import unescape
 from typing import Any
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.utils.html import strip_tags
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.access import project_or_404, visible_project
-from annotation.models import Project, Prompt, Skip
+from annotation.models import Project, Skip
 from annotation.progress import progress, standstill
 from annotation.ranking import next_prompt, save_draft, submit_held, submit_ranking
 from annotation.ranks import FLAGS, Invalid
 from annotation.slots import TooLate, skip
 from annotation.templatetags.text import markdown
 from annotation.undo import undo
+from annotation.views.posting import NOTHING, answer, besides, number, posted_prompt, refusal, wants_json
 
 RATINGS = range(1, 8)
 
@@ -26,7 +26,7 @@ RATINGS = range(1, 8)
 @require_safe
 def rank(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug)
-    return page(request, project)
+    return page(request, project) if project.kind == "ranking" else redirect(project.label_url)
 
 
 @never_cache
@@ -34,65 +34,53 @@ def rank(request: HttpRequest, slug: str) -> HttpResponse:
 def rank_next(request: HttpRequest, slug: str) -> HttpResponse:
     """The card after those `besides`, fetched ahead so that the page turns at once."""
     project = visible_project(request.user, slug)
-    besides = [pk for text in request.GET.getlist("besides")[:20] if (pk := number(text))]
-    context = card(request, project, besides)
-    return render(request, f"annotation/rank_{'card' if context['task'] else 'end'}.html", context)
+    context = card(request, project, besides(request))
+    return render(request, f"annotation/{'rank_card' if context['task'] else 'label_end'}.html", context)
 
 
 @require_POST
 def rank_submit(request: HttpRequest, slug: str) -> HttpResponse:
     said, pk = said_in(request.POST), number(request.POST.get("prompt", ""))
     if pk and (ranking := submit_held(pk, slug, request.user, said, request.POST.get("key"))):
-        return answer(request, slug, {"ranking": ranking, "again": False})
-    prompt = posted_prompt(request, slug)
+        return answer(request, "rank", slug, {"ranking": ranking, "again": False})
+    prompt = posted_prompt(request, slug, "ranking")
     try:
         done = submit_ranking(prompt, request.user, said, request.POST.get("key"))
     except Invalid as invalid:
         save_draft(prompt, request.user, said)
         return refused(request, prompt.project, invalid)
     except TooLate as late:
-        return answer(request, slug, {"detail": str(late)}, 409)
-    return answer(request, slug, {"ranking": done.ranking.pk, "again": done.again})
+        return answer(request, "rank", slug, {"detail": str(late)}, 409)
+    return answer(request, "rank", slug, {"ranking": done.ranking.pk, "again": done.again})
 
 
 @require_POST
 def rank_skip(request: HttpRequest, slug: str) -> HttpResponse:
-    prompt = posted_prompt(request, slug)
+    prompt = posted_prompt(request, slug, "ranking")
     save_draft(prompt, request.user, said_in(request.POST))
     try:
         skipped = skip(prompt, request.user, request.POST.get("reason", ""), request.POST.get("comment", ""))
     except Invalid as invalid:
         return refused(request, prompt.project, invalid)
-    return answer(request, slug, {"skip": skipped.pk})
+    return answer(request, "rank", slug, {"skip": skipped.pk})
 
 
 @require_POST
 def rank_undo(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug)
     if request.POST.get("prompt"):
-        save_draft(posted_prompt(request, slug), request.user, said_in(request.POST))
+        save_draft(posted_prompt(request, slug, "ranking"), request.user, said_in(request.POST))
     decision = undo(project, request.user)
     if decision is None:
-        return answer(request, slug, {"detail": "Nothing to undo: the last ten decisions can be opened again."}, 409)
-    return answer(request, slug, {"prompt": decision.prompt_id, "was": decision._meta.model_name})
+        return answer(request, "rank", slug, NOTHING, 409)
+    return answer(request, "rank", slug, {"prompt": decision.prompt_id, "was": decision._meta.model_name})
 
 
 @require_POST
 def rank_draft(request: HttpRequest, slug: str) -> HttpResponse:
-    prompt = posted_prompt(request, slug)
+    prompt = posted_prompt(request, slug, "ranking")
     save_draft(prompt, request.user, said_in(request.POST))
     return HttpResponse(status=204)
-
-
-def posted_prompt(request: HttpRequest, slug: str) -> Prompt:
-    """The prompt the form is about, with its project, if the user is a member of that."""
-    prompts = Prompt.objects.visible_to(request.user).select_related("project")
-    return get_object_or_404(prompts, pk=number(request.POST.get("prompt", "")), project__slug=slug)
-
-
-def number(text: str) -> int:
-    """The id somebody sent; 0 for what cannot be one."""
-    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def said_in(post) -> dict[str, Any]:
@@ -112,23 +100,10 @@ def said_in(post) -> dict[str, Any]:
     return said
 
 
-def wants_json(request: HttpRequest) -> bool:
-    return request.headers.get("Accept") == "application/json"
-
-
-def answer(request: HttpRequest, slug: str, data: dict, status: int = 200) -> HttpResponse:
-    """JSON for the page's script; for a plain form the page itself, with the message on it."""
-    if wants_json(request):
-        return JsonResponse(data, status=status)
-    if status >= 400:
-        messages.error(request, data["detail"])
-    return redirect("rank", slug)
-
-
 def refused(request: HttpRequest, project: Project, invalid: Invalid) -> HttpResponse:
     """What was sent stands as a draft; each error stands at its field."""
     if wants_json(request):
-        return JsonResponse({"detail": str(invalid), "errors": invalid.errors}, status=422)
+        return refusal(invalid)
     return page(request, project, invalid.errors, status=422)
 
 
@@ -144,7 +119,7 @@ def card(request: HttpRequest, project: Project, besides: list[int] = (), errors
     if task is None:
         project.role = project.role_of(request.user)
         nothing = standstill(project, request.user) | progress(project, request.user)
-        return {"project": project, "task": None, "end": nothing}
+        return {"project": project, "turns": "rank", "task": None, "end": nothing}
     draft, errors = task["draft"] or {}, errors or {}
     for completion in task["completions"]:
         pk = str(completion["id"])
@@ -156,6 +131,7 @@ def card(request: HttpRequest, project: Project, besides: list[int] = (), errors
     count = len(task["completions"])
     return {
         "project": project,
+        "turns": "rank",
         "task": task,
         "draft": draft,
         "pair": count == 2,

@@ -355,13 +355,13 @@ def test_a_page_that_waits_for_others_becomes_a_card_when_a_prompt_is_free(visit
     prompt = make_prompt("Held by another", ["One", "Two", "Three"])
     reserve(project, alice)
     page = visit()
-    expect(page.locator(".rank-end")).to_contain_text("The rest is with others")
+    expect(page.locator(".label-end")).to_contain_text("The rest is with others")
     look = """() => new Promise((done) => {  // as coming back to the tab does; done when the answer stands on the page
         document.addEventListener("htmx:afterSettle", () => done(), { once: true });
         document.dispatchEvent(new Event("visibilitychange"));
     })"""
     page.evaluate(look)
-    expect(page.locator(".rank-end")).to_contain_text("The rest is with others")
+    expect(page.locator(".label-end")).to_contain_text("The rest is with others")
     let_expire()
     page.evaluate(look)
     asks(page, prompt)
@@ -369,7 +369,7 @@ def test_a_page_that_waits_for_others_becomes_a_card_when_a_prompt_is_free(visit
     for key in "213":
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    expect(page.locator(".rank-end")).to_contain_text("Done. Thank you.")
+    expect(page.locator(".label-end")).to_contain_text("Done. Thank you.")
     assert ranks_of(Ranking.objects.get()) == {"A": 2, "B": 1, "C": 3}
 
 

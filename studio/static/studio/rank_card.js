@@ -16,6 +16,10 @@ export class Card {
     this.draw();
   }
 
+  get size() {
+    return `${this.answers.length} completions`;
+  }
+
   listen() {
     this.element.addEventListener("change", (event) => this.chosen(event.target));
     this.element.addEventListener("input", () => this.changed());

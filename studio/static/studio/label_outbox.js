@@ -51,8 +51,8 @@ export class Outbox {
       const headers = { Accept: "application/json", "X-CSRFToken": csrfToken() };
       response = await fetch(item.url, { method: "POST", body: new URLSearchParams(item.fields), headers, keepalive: true });
     } catch { /* no connection: below */ }
-    if (response?.redirected || response?.status === 403) return this.later("Log in again in another tab; what you ranked is kept here.");
-    if (!response || response.status >= 500 || response.status === 429) return this.later("The studio does not answer. What you ranked is kept here and sent when it does.");
+    if (response?.redirected || response?.status === 403) return this.later("Log in again in another tab; what you decided is kept here.");
+    if (!response || response.status >= 500 || response.status === 429) return this.later("The studio does not answer. What you decided is kept here and sent when it does.");
     if (!response.ok) this.onRefused(item, (await response.json().catch(() => ({}))).detail ?? `It was refused (${response.status}).`);
     return true;
   }
