@@ -25,5 +25,14 @@ def install() -> int:
     return subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
+def eventually(page, check):
+    """Wait until `check` holds: what a page sends arrives a moment later."""
+    for _ in range(100):
+        if check():
+            return
+        page.wait_for_timeout(50)
+    assert check()
+
+
 if __name__ == "__main__":
     sys.exit(install())

@@ -3,53 +3,22 @@
 import re
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from annotation.leases import reserve
 from annotation.models import Draft, Lease, Project, Prompt, RankedCompletion, Ranking, Skip
 from tests.annotation.test_leases import let_expire
-from tests.e2e.browser import ARGUMENTS, chromium
+from tests.e2e.browser import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(browser, live_server, project, bob):
-    """Open the ranking page as bob; whatever the browser complains about fails the test."""
-    complaints, contexts = [], []
-
-    def visit(user=bob, path=None, grumbles=False, **options):
-        client = Client()
-        client.force_login(user)
-        context = browser.new_context(viewport=options.pop("viewport", {"width": 1280, "height": 800}), **options)
-        value = client.cookies[settings.SESSION_COOKIE_NAME].value
-        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15000)
-        if not grumbles:
-            page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(live_server.url + (path or reverse("rank", args=[project.slug])))
-        return page
-
-    yield visit
-    for context in contexts:
-        for page in context.pages:  # a request still under way would hold what emptying the database waits for
-            page.wait_for_load_state("networkidle")
-        context.close()
-    assert not complaints
+def visit(open_page, project, bob):
+    """Open the ranking page as bob."""
+    page = reverse("rank", args=[project.slug])
+    return lambda user=bob, path=page, **options: open_page(user, path, **options)
 
 
 def four(make_prompt, count=3, **fields):
@@ -63,14 +32,6 @@ def ranks_of(ranking):
 
 def asks(page, prompt):
     expect(page.locator(".ask")).to_contain_text(prompt.text)
-
-
-def eventually(page, check):
-    for _ in range(100):
-        if check():
-            return
-        page.wait_for_timeout(50)
-    assert check()
 
 
 def test_four_completions_are_ranked_by_keys_alone(visit, make_prompt):

@@ -5,14 +5,11 @@ import math
 import time
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from annotation.models import Dataset
 from annotation.store import store
-from tests.e2e.browser import ARGUMENTS, chromium
 from tests.tiny import tiny_model
 from training import preflights
 from training.models import Metric, ModelVersion, Preflight, Sample, TrainingJob
@@ -21,37 +18,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 pytest_plugins = ["tests.training.pages"]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(browser, live_server, alice, project):
-    """Open a page as alice; whatever the browser complains about fails the test."""
-    complaints, contexts = [], []
-
-    def visit(path, **options):
-        client = Client()
-        client.force_login(alice)
-        context = browser.new_context(viewport=options.pop("viewport", {"width": 1280, "height": 900}), **options)
-        value = client.cookies[settings.SESSION_COOKIE_NAME].value
-        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15000)
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(live_server.url + path)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert not complaints
+def visit(open_page, alice, project):
+    """Open a page as alice, on a window a little higher than usual."""
+    return lambda path, **options: open_page(alice, path, **({"viewport": {"width": 1280, "height": 900}} | options))
 
 
 @pytest.fixture
