@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from training.views import alternatives, compare, completions, curves, jobs, launch, models, step_scores
+from training.views import (
+    alternatives,
+    compare,
+    completions,
+    curves,
+    jobs,
+    launch,
+    models,
+    search,
+    search_evaluation,
+    step_scores,
+)
 
 urlpatterns = [
     path("projects/<slug:slug>/complete/", completions.complete, name="complete"),
@@ -31,4 +42,16 @@ urlpatterns = [
     path("compare/<int:pk>/take-back/", compare.comparison_take_back, name="comparison_take_back"),
     path("compare/<int:pk>/next/", compare.comparison_next, name="comparison_next"),
     path("compare/<int:pk>/retry/", compare.comparison_retry, name="comparison_retry"),
+    path("search/", search.search, name="search"),
+    path("search/<int:pk>/", search.search_run, name="search_run"),
+    path("search/<int:pk>/cancel/", search.search_cancel, name="search_cancel"),
+    path("search/<int:pk>/offer/", search.search_offer, name="search_offer"),
+    path("search/strategies/<int:pk>/remove/", search.strategy_remove, name="strategy_remove"),
+    path("search/evaluate/", search_evaluation.search_evaluate, name="search_evaluate"),
+    path("search/evaluations/<int:pk>/", search_evaluation.search_evaluation, name="search_evaluation"),
+    path(
+        "search/evaluations/<int:pk>/cancel/",
+        search_evaluation.search_evaluation_cancel,
+        name="search_evaluation_cancel",
+    ),
 ]

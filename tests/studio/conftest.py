@@ -11,7 +11,22 @@ from annotation.models import (
     Skip,
 )
 from studio.models import ApiToken
-from training.models import Answer, Comparison, CompletionRun, Metric, ModelVersion, Preflight, Sample, TrainingJob
+from training.models import (
+    Answer,
+    Comparison,
+    CompletionRun,
+    Metric,
+    ModelVersion,
+    Preflight,
+    Sample,
+    SearchEvaluation,
+    SearchRun,
+    Strategy,
+    TrainingJob,
+)
+from training.search import search
+from training.search_draw import Move, Scored, Settings
+from training.searching import KNOBS
 
 
 @pytest.fixture
@@ -52,7 +67,29 @@ def world(project, make_prompt, alice, bob):
         dataset=kept, recipe="dpo", base_model=model, created_by=alice, status="failed", message="Gone"
     )
     ApiToken.issue(alice, "notebook")
+    searched = search_and_evaluation(alice, model, messages)
     return {
         "project": project.slug, "prompt": prompt.pk, "dataset": dataset.slug, "model": model.slug, "job": job.pk,
         "import": came.pk, "comparison": comparison.pk, "run": run.pk, "preflight": preflight.pk,
-    }  # fmt: skip
+    } | searched  # fmt: skip
+
+
+def search_and_evaluation(user, model, messages) -> dict:
+    """A search with its tree, an evaluation with its points, and a strategy to ask."""
+    grown = search(
+        "beam",
+        lambda asks: [[Move([f"Step {i}."], 3, "finished" if ask.steps else "step") for i in range(4)] for ask in asks],
+        lambda traces: [Scored([0.2, 0.9][: len(trace)]) for trace in traces],
+        Settings(n=4),
+    )
+    how = {"policy": model, "scorer": model, "settings": KNOBS, "created_by": user}
+    ended = {"status": "failed", "message": "Away"}
+    run = SearchRun.objects.create(
+        messages=messages, reference="4", strategy="beam", result=grown.as_json(), **how, **ended
+    )
+    point = {"strategy": "beam", "n": 4, "accuracy": 0.5, "low": 0.4, "high": 0.6, "tokens": 9.0, "problems": 2}
+    evaluation = SearchEvaluation.objects.create(
+        name="Two", problems=[], strategies=["beam"], ns=[4], points=[point], **how, **ended
+    )
+    strategy = Strategy.objects.create(name="Beam", strategy="beam", **how)
+    return {"search": run.pk, "evaluation": evaluation.pk, "strategy": strategy.pk}

@@ -12,7 +12,7 @@ from annotation.models import Completion, Import
 from tests.e2e.browser import ARGUMENTS, chromium
 from tests.studio.reading import RAN, Page, body, is_page
 from tests.studio.world import everywhere
-from training.models import Metric, ModelVersion, Sample, TrainingJob
+from training.models import Metric, ModelVersion, Sample, SearchRun, TrainingJob
 
 HOSTILE = {
     "script": f"<script>{RAN}</script>",
@@ -72,6 +72,7 @@ def texts_of(model: type[models.Model]) -> list[models.Field]:
         "recipe",
         "executor",
         "device",
+        "strategy",
     }
     found = [
         f
@@ -110,6 +111,10 @@ def plant(text: str) -> None:
     Sample.objects.update(prompt=turns, parts={stored[:50]: 1.0})
     Metric.objects.update(values={stored[:50]: 1.0, "loss": 1.0})
     ModelVersion.objects.update(metrics={stored[:50]: 1.0})
+    for run in SearchRun.objects.exclude(result=None):
+        nodes = [node | {"step": stored, "answer": node["answer"] and stored} for node in run.result["nodes"]]
+        votes = [vote | {"answer": stored} for vote in run.result["answers"]]
+        SearchRun.objects.filter(pk=run.pk).update(result=run.result | {"nodes": nodes, "answers": votes})
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -13,6 +13,9 @@ MEANS = {
     "models/<slug:slug>": "model",
     "train/<int:pk>": "job",
     "compare/<int:pk>": "comparison",
+    "search/evaluations/<int:pk>": "evaluation",
+    "search/strategies/<int:pk>": "strategy",
+    "search/<int:pk>": "search",
 }
 FIXED = {"<int:column>": "0", "<str:name>": "train.jsonl", "<path:path>": "config.json"}
 ELSEWHERE = ("accounts/", "admin/", "api/", "v1/", "static/")  # allauth's, Django's, and the two that take tokens
@@ -49,6 +52,8 @@ def everywhere(world: dict) -> list[str]:
     more += [f"{project}?agreement=1", f"/train/new/?check={world['preflight']}", f"/train/overlay/?run={world['job']}"]
     more += [
         f"/compare/?draw={world['project']}",
+        f"/search/{world['search']}/?view=list&node=1",
+        f"/search/?like={world['search']}&draw={world['project']}",
         "/models/new/?from=endpoint",
         "/models/new/?from=folder",
         "/models/theirs-v1/",
