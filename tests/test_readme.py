@@ -9,7 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PLACES = ("studio", "annotation", "annotation/steps", "training", "training/recipes", "training/server", "benchmarks")
+PLACES = (
+    "studio", "annotation", "annotation/steps", "training", "training/labeling", "training/recipes", "training/server",
+    "benchmarks",
+)  # fmt: skip
 START, END = "<!-- map -->", "<!-- /map -->"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from training.arithmetic import NUMBER
 
-WORTH = 20_000  # characters of a step that are read
+WORTH = 50_000  # characters of a step that are read
 SIDES = 60  # of one chain of equations
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
 DRESS = (  # LaTeX and layout that carry no number, and ways to write one sign

@@ -24,6 +24,7 @@ LOST = (  # each sends again what lost its message or its worker, and returns ho
     "annotation.freeze.wake_lost",
     "training.completing.wake_lost",
     "training.fetching.wake_lost",
+    "training.labeling.runs.wake_lost",
     "training.preflights.wake_lost",
     "training.searching.wake_lost",
     "training.search_evaluating.wake_lost",

@@ -3,7 +3,16 @@
 from celery import shared_task
 
 from training import completing, fetching, jobs, preflights, search_evaluating, searching
-from training.models import CompletionRun, ModelVersion, Preflight, SearchEvaluation, SearchRun, TrainingJob
+from training.labeling import runs as labeling
+from training.models import (
+    CompletionRun,
+    ModelVersion,
+    Preflight,
+    SearchEvaluation,
+    SearchRun,
+    StepLabelRun,
+    TrainingJob,
+)
 
 
 @shared_task
@@ -34,3 +43,8 @@ def search(run_id: int) -> None:
 @shared_task
 def evaluate_search(evaluation_id: int) -> None:
     search_evaluating.run_evaluation(SearchEvaluation.objects.get(pk=evaluation_id))
+
+
+@shared_task
+def label_steps(run_id: int) -> None:
+    labeling.run_labeling(StepLabelRun.objects.get(pk=run_id))
