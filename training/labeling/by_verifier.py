@@ -10,8 +10,8 @@ from training.step_verifiers import STEP_VERIFIERS
 
 TITLE = "Verifier"
 ABOUT = (
-    "The arithmetic in a step is computed again. A step is bad when an equation in it does not hold, good when all that "
-    "can be checked hold; steps without arithmetic get no label."
+    "The arithmetic in a step is computed again. A step is bad when an equation in it does not hold, good when all "
+    "that can be checked hold; steps without arithmetic get no label."
 )
 MAKES = ()
 GROUP = 200

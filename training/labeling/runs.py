@@ -277,10 +277,8 @@ def show(run: StepLabelRun, progress: Progress) -> None:
 
 def outcome(run: StepLabelRun, report: dict[str, Any]) -> str:
     """What to know of a run that came to its end; nothing when all went well."""
-    cost, said = (
-        report["cost"],
-        [f"{count:,} trace{'s' * (count != 1)} got no label: {why}." for why, count in report["unsaid"].items()],
-    )
+    cost, unsaid = report["cost"], report["unsaid"]
+    said = [f"{count:,} trace{'s' * (count != 1)} got no label: {why}." for why, count in unsaid.items()]
     cut = cost.get("cut", 0) / (cost.get("completions") or 1)
     if cut > 0.2:
         said.append(f"{cut:.0%} of the completions were cut: allow more tokens.")
