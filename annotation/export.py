@@ -11,6 +11,7 @@ from django.db import connection
 
 from annotation.bulk import ahead
 from annotation.models import Project
+from annotation.steps.exporting import trace_lines
 
 CHUNK = 2000  # prompts held at a time
 
@@ -33,6 +34,9 @@ FLAGS = ("all_bad", "unsure", "bad_prompt")
 
 def export_lines(project: Project) -> Iterator[list[str]]:
     """Lists of JSON lines, a chunk of prompts at a time."""
+    if project.kind == "steps":
+        yield from trace_lines(project)
+        return
     with connection.cursor() as cursor:  # opened here: the thread that reads ahead would get a connection of its own
         chunks = read(cursor, project)
         yield from ahead(chunks) if connection.vendor == "postgresql" else chunks

@@ -1,11 +1,9 @@
-"""Datasets: the list, freezing, one dataset with its report, rows and files."""
+"""Datasets: the list, freezing, one dataset with its rows and files."""
 
 import json
 from typing import Any
 
-from django import forms
 from django.contrib import messages
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -16,22 +14,16 @@ from django.views.decorators.http import require_safe
 
 from annotation import freeze
 from annotation.access import project_or_404
-from annotation.conversion import DISAGREEMENT
-from annotation.downloads import download_file
-from annotation.estimate import estimate
-from annotation.histogram import histogram
-from annotation.models import Dataset, Project, Ranking
+from annotation.downloads import download, download_file
+from annotation.models import Dataset, Project
 from annotation.store import store
+from annotation.views import pair_datasets as pairs
+from annotation.views import trace_datasets as traces
 
 PAGE = 10
+FORMS = {"ranking": pairs.FreezeForm, "steps": traces.FreezeForm}
+TEMPLATES = {"ranking": "annotation/dataset_new.html", "steps": "annotation/dataset_new_traces.html"}
 FILES = ("train.jsonl", "eval.jsonl", "train.parquet", "eval.parquet")
-SOURCES = {
-    "page": "ranking page",
-    "api": "API",
-    "import": "imported file",
-    "comparison": "comparison",
-    "demo": "demo",
-}
 
 
 @require_safe
@@ -42,54 +34,23 @@ def datasets(request: HttpRequest) -> HttpResponse:
     return render(request, "annotation/datasets.html", {"place": "datasets", "datasets": found, "mine": mine})
 
 
-class FreezeForm(forms.Form):
-    """The options of a freeze in plain words; only values the project knows are offered."""
-
-    name = forms.CharField(max_length=120)
-    eval_percent = forms.IntegerField(min_value=1, max_value=50, initial=10)
-    seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=42)
-    disagreement = forms.ChoiceField(choices=list(DISAGREEMENT.items()), initial="keep", widget=forms.RadioSelect)
-    margin = forms.BooleanField(required=False)
-    skip_unsure = forms.BooleanField(required=False)
-    keep_bad = forms.BooleanField(required=False)
-    criteria = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
-    sources = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
-    labelers = forms.TypedMultipleChoiceField(required=False, coerce=int, widget=forms.CheckboxSelectMultiple)
-
-    def __init__(self, *args, project: Project, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        rankings = Ranking.objects.filter(prompt__project=project).order_by()
-        used = set(rankings.values_list("source", flat=True).distinct())
-        people = get_user_model().objects.filter(tallies__project=project, tallies__labels__gt=0).distinct()
-        self.fields["criteria"].choices = [(name, name) for name in project.criteria.values_list("name", flat=True)]
-        self.fields["sources"].choices = [(name, label) for name, label in SOURCES.items() if name in used]
-        self.fields["labelers"].choices = [(person.pk, str(person)) for person in people]
-
-    def options(self) -> dict[str, Any]:
-        """What is valid so far, as freeze takes it."""
-        said = self.cleaned_data
-        options = {name: said[name] for name in ("seed", "disagreement", "margin", "keep_bad") if name in said}
-        options |= {name: said.get(name) or [] for name in ("criteria", "sources", "labelers")}
-        return options | {"eval_share": said.get("eval_percent", 10) / 100, "keep_unsure": not said.get("skip_unsure")}
-
-
 def dataset_new(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug, "manager")
     initial = {"name": f"{project.name[:100]} {timezone.now():%Y-%m-%d}"}
     data = request.POST or (request.GET if request.htmx else None)
-    form = FreezeForm(data, project=project, initial=initial)
+    form = FORMS[project.kind](data, project=project, initial=initial)
     form.is_valid()
     if request.method == "POST" and form.is_valid():
         try:
-            found = freeze.freeze(project, form.cleaned_data["name"], form.options(), request.user)
+            name, shape = form.cleaned_data["name"], form.cleaned_data.get("shape", "")
+            found = freeze.freeze(project, name, form.options(), request.user, shape=shape)
             if found.again:
                 messages.info(request, f"Nothing has changed since {found} was frozen: it is the same dataset.")
             return redirect(found)
         except freeze.NotFrozen as error:
             form.add_error(None, str(error))
-    about = estimate(project, form.options() if form.is_bound else {})
-    context = {"place": "datasets", "project": project, "form": form, "about": about}
-    template = "annotation/dataset_new.html"
+    context = {"place": "datasets", "project": project, "form": form, "about": form.estimate()}
+    template = TEMPLATES[project.kind]
     return render(request, template + "#estimate" if request.htmx and request.method == "GET" else template, context)
 
 
@@ -148,31 +109,17 @@ def eta(found: Dataset) -> float | None:
 
 
 def shown(request: HttpRequest, found: Dataset) -> dict[str, Any]:
-    lengths = found.report["lengths"]
-    people = {str(user.pk): str(user) for user in get_user_model().objects.filter(pk__in=ids(found.report["labelers"]))}
     split = "eval" if request.GET.get("split") == "eval" else "train"
     rows, after = rows_at(found, split, request.GET.get("at", "0"))
-    return {
+    about = pairs.report_of(found) if found.shape == "pairs" else traces.report_of(found, rows)
+    return about | {
         "report": found.report,
         "files": [(name, store().fetch(f"{found.folder}/{name}").stat().st_size) for name in FILES],
-        "charts": [
-            ("Length in words", "words", histogram(lengths["chosen_words"], lengths["rejected_words"])),
-            ("Length in characters", "characters", histogram(lengths["chosen_chars"], lengths["rejected_chars"])),
-        ],
-        "labelers": [(people.get(pk, "an imported file"), n) for pk, n in found.report["labelers"].items()],
-        "sources": [(SOURCES.get(name, name), n) for name, n in found.report["sources"].items()],
-        "criteria": [(name or "no criterion", n) for name, n in found.report["criteria"].items()],
-        "length_bias": (found.report["longer_interval"] or [0])[0] > 0.55,
-        "disagreement": DISAGREEMENT[found.options["disagreement"]],
         "split": split,
         "rows": rows,
         "after": after,
         "at": request.GET.get("at", "0") != "0",
     }
-
-
-def ids(labelers: dict[str, int]) -> list[int]:
-    return [int(key) for key in labelers if key.isdecimal()]
 
 
 def rows_at(found: Dataset, split: str, at: str) -> tuple[list[dict], int | None]:
@@ -191,8 +138,10 @@ def rows_at(found: Dataset, split: str, at: str) -> tuple[list[dict], int | None
 
 @require_safe
 def dataset_file(request: HttpRequest, slug: str, name: str) -> StreamingHttpResponse:
-    """One of the dataset's files, streamed from the store."""
+    """One of the dataset's files, streamed from the store; stepwise rows in other formats too."""
     found = dataset_or_404(request, slug)
+    if found.status == "ready" and found.shape == "stepwise" and name in traces.CONVERTED:
+        return download(traces.converted_file(found, name), f"{found.slug}-{name}")
     if name not in FILES or found.status != "ready":
         raise Http404("There is no such file.")
     return download_file(store().fetch(f"{found.folder}/{name}"), f"{found.slug}-{name}")
