@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import F, Q, QuerySet, TextField
+from django.db.models import Count, F, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from annotation.bulk import Among
@@ -41,17 +41,19 @@ def chosen_labels(project: Project, options: dict[str, Any]) -> QuerySet[StepLab
 
 
 def which(entry: str) -> Q:
-    """Labels an entry of `sources` stands for: `people`, all of a kind (`import`), or one source (`import:a.jsonl`)."""
+    """Labels an entry of `sources` stands for: `people`, all of a kind (`import`), one source (`import:a.jsonl`); of a
+    file that names its labelers, all of them (`import:a.jsonl`) or one (`import:a.jsonl:eve`)."""
     if entry == PEOPLE:
         return Q(kind__in=StepLabels.PEOPLE)
     kind, colon, source = entry.partition(":")
-    return Q(kind=kind, labeler=None, **({"source": source} if colon else {}))
+    said = Q(kind=kind, labeler=None)
+    return said & (Q(source=source) | Q(source__startswith=f"{source}:")) if colon else said
 
 
 def belongs(entry: str, kind: str, voice: Voice) -> bool:
     if entry == PEOPLE:
         return voice.labeler is not None
-    return voice.labeler is None and entry in (kind, voice.name)
+    return voice.labeler is None and (entry in (kind, voice.name) or voice.name.startswith(f"{entry}:"))
 
 
 def has_a_say(voice: Voice) -> bool:
@@ -61,12 +63,13 @@ def has_a_say(voice: Voice) -> bool:
 
 def sources_of(project: Project) -> list[tuple[str, int]]:
     """Whose labels the project has, as entries of `sources`, with how many traces each labeled; people first."""
-    labels = StepLabels.objects.filter(prompt__project=project)
+    labels = StepLabels.objects.filter(prompt__project=project).order_by()
     people = labels.filter(kind__in=StepLabels.PEOPLE).values("prompt").distinct().count()
-    rows = labels.filter(labeler=None).order_by("kind", "source").values_list("kind", "source")
+    rows = labels.filter(labeler=None).values_list("kind", "source").annotate(n=Count("prompt"))
     counts: dict[str, int] = {}
-    for kind, source in rows.iterator():
-        counts[f"{kind}:{source}"] = counts.get(f"{kind}:{source}", 0) + 1
+    for kind, source, count in sorted(rows):
+        name = f"{kind}:{source.partition(':')[0] if kind == 'import' else source}"
+        counts[name] = counts.get(name, 0) + count
     return [(PEOPLE, people)] * bool(people) + list(counts.items())
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 LABELS = {
     "hard": "good or bad (several labelers: what most of them say)",
-    "soft": "from 0 to 1 (the score where a source gives one, the share of labelers who say good)",
+    "soft": "from 0 to 1 (a source's score, else the share of labelers who say good)",
 }
 POLICIES = {
     "all": "keep the labels of every step",

@@ -8,6 +8,7 @@ import pytest
 from annotation.freeze import NotFrozen, freeze, held_out_prompts
 from annotation.ingest import import_path
 from annotation.models import Dataset, Prompt, StepLabels
+from annotation.steps.labeled import sources_of
 from annotation.store import store
 from tests.annotation.traces import SHARED, shared, steps_project, write
 
@@ -98,6 +99,16 @@ def test_the_first_chosen_source_of_a_trace_counts_and_the_report_says_whose(sum
     assert all(row["labels"] == [True, True, True] for row in rows(other))
     people = now(sums)
     assert len(rows(people)) == 4 and people.report["left_out"] == {"not labeled by the chosen sources": 20}
+
+
+def test_a_file_that_names_its_labelers_is_one_source_or_several(sums):
+    for name, ratings in (("a.jsonl:eve", [1, 1, 1]), ("a.jsonl:mallory", [-1])):
+        say_all(sums, ratings, source=name)
+    assert sources_of(sums) == [("import:a.jsonl", 48)]
+    assert rows(now(sums, sources=["import:a.jsonl:eve"]))[0]["labels"] == [True, True, True]
+    assert rows(now(sums, sources=["import:a.jsonl"]))[0]["labels"] == [None, True, True]
+    with pytest.raises(NotFrozen):
+        now(sums, sources=["import:a"])
 
 
 def test_soft_labels_are_scores_or_the_share_of_labelers_and_hard_ones_what_most_say(sums, alice, bob):
