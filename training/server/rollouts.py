@@ -44,9 +44,12 @@ class RolloutJob:
     left: int = 0
     texts: Any = field(init=False)
     reasons: Any = field(init=False)
+    counts: Any = field(init=False)  # tokens made for each text
 
     def __post_init__(self) -> None:
-        self.texts, self.reasons = ([[[None] * self.n for _ in item] for item in self.items] for _ in range(2))
+        self.texts, self.reasons, self.counts = (
+            [[[None] * self.n for _ in item] for item in self.items] for _ in range(3)
+        )
         self.left = sum(map(len, self.items)) * self.rows_each
 
     @property
@@ -65,6 +68,7 @@ class RolloutJob:
         for place in places:
             self.texts[branch.item][branch.prefix][place] = text
             self.reasons[branch.item][branch.prefix][place] = reason
+            self.counts[branch.item][branch.prefix][place] = len(row.tokens)
         self.left -= 1
         if not self.left:
             self.emit(self)
@@ -348,13 +352,13 @@ def column_bytes(network: Any) -> int:
     return 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize
 
 
-def run(model: Any, job: RolloutJob, room: int = ROOM) -> RolloutJob:
-    """Do a job here and now, without a server; its texts and reasons are in it afterwards."""
+def run(model: Any, jobs: Sequence[RolloutJob], room: int = ROOM) -> None:
+    """Do jobs here and now, all in one batch, without a server; afterwards their texts are in them."""
     import torch
 
     rollouts = Rollouts(model, room)
-    rollouts.submit(job)
+    for job in jobs:
+        rollouts.submit(job)
     with torch.inference_mode():
         while rollouts.busy():
             rollouts.turn()
-    return job

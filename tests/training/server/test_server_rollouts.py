@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from training.server import rollouts
 from training.server.folders import Options
 from training.server.loading import load
-from training.server.rollouts import RolloutJob, Rollouts, run, trunks_of
+from training.server.rollouts import RolloutJob, Rollouts, trunks_of
 from training.server.sampling import Sampling, make_generator, pick, pick_rows
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -25,6 +26,11 @@ def model(models):
 def job(model, items, sampling=GREEDY, n=1, max_tokens=12, stop=()):
     tokens = [model.encode_begun(messages, prefixes, add_generation_prompt=True) for messages, prefixes in items]
     return RolloutJob(tokens, sampling, n, max_tokens, stop, emit=lambda done: None)
+
+
+def run(model, job, room=1 << 30):
+    rollouts.run(model, [job], room)
+    return job
 
 
 def generated(model, messages, prefix, max_tokens=12):
