@@ -20,8 +20,8 @@ def main() -> None:
         print(json.dumps({"benchmark": "first_error_search", "steps": STEPS, "n": N, **measure(ground)}))
 
 
-def measure(ground: Ground) -> dict:
-    traces = wrong_traces(ground)
+def measure(ground: Ground, steps: int = STEPS) -> dict:
+    traces = wrong_traces(ground, steps)
     sweeps, found = ground.policy.label(traces, N, seed=21), ground.policy.find_errors(traces, N, seed=22)
     true = [judge(*trace).first_error for trace in traces]
     swept = [first_bad(counts, len(steps)) for counts, (_, steps) in zip(sweeps, traces, strict=True)]
@@ -44,12 +44,12 @@ def measure(ground: Ground) -> dict:
     }
 
 
-def wrong_traces(ground: Ground) -> list:
-    """Traces of STEPS steps whose answer is wrong, one a problem."""
-    problems = list(islice(draw_problems("first error", STEPS - 1, STEPS - 1), 3 * TRACES))
+def wrong_traces(ground: Ground, steps: int) -> list:
+    """Traces of so many steps whose answer is wrong, one a problem."""
+    problems = list(islice(draw_problems("first error", steps - 1, steps - 1), 3 * TRACES))
     solved = zip(problems, ground.policy.solve(problems, 1, seed=3), strict=True)
-    wrong = ((problem, steps) for problem, [steps] in solved if not judge(problem, steps).solved)
-    return [trace for trace in wrong if len(trace[1]) == STEPS][:TRACES]
+    wrong = ((problem, one) for problem, [one] in solved if not judge(problem, one).solved)
+    return [trace for trace in wrong if len(trace[1]) == steps][:TRACES]
 
 
 def clear(counts: dict, first_error: int | None) -> bool:

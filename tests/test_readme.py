@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PLACES = (
     "studio", "annotation", "annotation/steps", "training", "training/labeling", "training/recipes", "training/server",
-    "benchmarks",
+    "training/provingground", "benchmarks",
 )  # fmt: skip
 START, END = "<!-- map -->", "<!-- /map -->"
 

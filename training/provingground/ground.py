@@ -25,6 +25,7 @@ class Size:
     problems: int  # whose traces the reward models learn from
     samples: int  # traces of each
     held_out: int  # problems, with as many traces each
+    longest: int = 7  # operations of a problem
     shape: Settings = field(default_factory=dict)  # of the policy: LlamaConfig fields
     policy: Settings = field(default_factory=dict)  # settings of the sft recipe, and so on
     reward: Settings = field(default_factory=dict)  # the same for prm and orm: what they learn from is all that differs
@@ -33,7 +34,9 @@ class Size:
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 20}
 LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05}
 SIZES = {
-    "minute": Size(demonstrations=8_000, problems=300, samples=4, held_out=60, policy={"learning_rate": 3e-3}),
+    "minute": Size(
+        demonstrations=12_800, problems=300, samples=4, held_out=60, longest=4, policy={"learning_rate": 3e-3}
+    ),
     "full": Size(demonstrations=19_200, problems=1_000, samples=4, held_out=200, policy={"learning_rate": 3e-3}),
 }
 
@@ -69,7 +72,7 @@ class Ground:
         blank = self.folder / "blank"
         if not (blank / "config.json").exists():
             make_blank(blank, **self.size.shape)
-        shown = demonstrations("policy")
+        shown = demonstrations("policy", self.size.longest)
         held_out = list(islice(shown, 64))
         settings = LEARN | {"per_device_train_batch_size": 32} | self.size.policy
         rows = islice(shown, self.size.demonstrations)
@@ -111,7 +114,7 @@ class Ground:
 
     def problems(self, count: int, seed: str = "test") -> list[Problem]:
         """Problems by a seed of their own: `policy`, `traces` and `held-out` are taken."""
-        return list(islice(draw_problems(seed), count))
+        return list(islice(draw_problems(seed, longest=self.size.longest), count))
 
     def sampled(self, name: str, problems: int) -> list[Trace]:
         path = self.folder / f"{name}.jsonl"
@@ -136,10 +139,10 @@ class Ground:
         return lambda line: self.say(f"{what}: {line}")
 
 
-def demonstrations(seed: str) -> Iterator[dict]:
+def demonstrations(seed: str, longest: int) -> Iterator[dict]:
     """Rows for `sft` without end: what the teacher who slips would write."""
     chance = random.Random(seed)
-    for problem in draw_problems(seed):
+    for problem in draw_problems(seed, longest=longest):
         solution = SEPARATOR.join(demonstrate(problem, chance))
         yield {"prompt": problem.messages, "completion": [{"role": "assistant", "content": solution}]}
 
