@@ -80,10 +80,11 @@ class Recorder:
             shutil.rmtree(old)
 
     def sample(self) -> None:
+        began = time.time()
         if self.run.main and self.run.config.samples and self.run.config.sample_every:
             for record in self.draw(self.trainer):
                 self.run.append("samples.jsonl", {"step": self.trainer.state.global_step} | record)
-        self.mark = (time.time(), *self.mark[1:])
+        self.mark = (self.mark[0] + time.time() - began, *self.mark[1:])  # sampling is not training time
 
 
 Sampler = Callable[[Any], Iterator[dict[str, Any]]]  # a trainer in, records for samples.jsonl out
