@@ -8,6 +8,7 @@ from django.urls import reverse
 from annotation.models import Dataset
 from training.models import ModelVersion, TrainingJob
 
+LABELS = {"pairs": ("rankings", "pair")}  # what people gave, and one row of what was frozen
 MOST_LABELERS = 12  # named one by one; the rest are one node
 IMPORTED = "arrived ranked"
 SOURCES = {
@@ -74,34 +75,38 @@ def origin(model: ModelVersion) -> str:
 def add_dataset(drawn: Lineage, dataset: Dataset, job_key: str) -> None:
     pairs = f"{dataset.rows_train} to train on, {dataset.rows_eval} held out"
     key = drawn.add("dataset", dataset.pk, dataset.name, pairs, dataset.get_absolute_url(), job_key)
-    sources = sources_of(dataset.report.get("sources", {}))
+    labels, row = LABELS.get(dataset.shape, ("labeled traces", "row"))
+    sources = sources_of(dataset.report.get("sources", {}), row)
     url = reverse("prompts", args=[dataset.project.slug])
-    rankings = drawn.add("rankings", dataset.pk, f"{dataset.ranking_count} rankings", sources, url, key)
-    add_labelers(drawn, dataset, rankings)
+    rankings = drawn.add("rankings", dataset.pk, f"{dataset.ranking_count} {labels}", sources, url, key)
+    add_labelers(drawn, dataset, rankings, row)
 
 
-def sources_of(counts: dict[str, int]) -> str:
+def sources_of(counts: dict[str, int], row: str = "pair") -> str:
     """
     >>> sources_of({"demo": 203}), sources_of({"page": 1, "comparison": 12}), sources_of({})
     ('203 pairs from the demo', '1 pair from the ranking page, 12 from comparisons', '')
+    >>> sources_of({"monte-carlo:small-v1": 40}, "row")
+    '40 rows from monte-carlo:small-v1'
     """
     parts = (
-        f"{count if at else pairs_of(count)} from {SOURCES.get(name, name)}"
+        f"{count if at else counted(count, row)} from {SOURCES.get(name, name)}"
         for at, (name, count) in enumerate(counts.items())
     )
     return ", ".join(parts)
 
 
-def add_labelers(drawn: Lineage, dataset: Dataset, rankings: str) -> None:
+def add_labelers(drawn: Lineage, dataset: Dataset, rankings: str, row: str) -> None:
     counts = sorted(dataset.report.get("labelers", {}).items(), key=lambda item: -item[1])
     people = get_user_model().objects.in_bulk([int(pk) for pk, _ in counts if pk.isdigit()])
     for pk, count in counts[:MOST_LABELERS]:
         person = people.get(int(pk)) if pk.isdigit() else None
-        drawn.add("labeler", pk, str(person) if person else IMPORTED, pairs_of(count), makes=rankings)
+        drawn.add("labeler", pk, str(person) if person else IMPORTED, counted(count, row), makes=rankings)
     if rest := counts[MOST_LABELERS:]:
         label = f"{len(rest)} more labelers"
-        drawn.add("labeler", f"rest-{dataset.pk}", label, pairs_of(sum(count for _, count in rest)), makes=rankings)
+        more = counted(sum(count for _, count in rest), row)
+        drawn.add("labeler", f"rest-{dataset.pk}", label, more, makes=rankings)
 
 
-def pairs_of(count: int) -> str:
-    return f"{count} pair{'' if count == 1 else 's'}"
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

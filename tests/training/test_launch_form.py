@@ -11,6 +11,7 @@ from annotation.models import Dataset, Membership, Project
 from annotation.store import store
 from studio.models import WorkerBeat
 from tests.tiny import tiny_model
+from tests.training.recipes.conftest import planted_traces, write_rows
 from tests.training.test_settings_form import posted
 from training import preflights
 from training.jobs import BadJob, launch
@@ -346,8 +347,21 @@ def test_the_length_chart_has_a_bar_for_every_bin_that_holds_rows_and_a_line_at_
 @pytest.fixture
 def traces(project, alice):
     """A frozen dataset of labeled steps."""
-    fields = {"status": "ready", "rows_train": 9, "rows_eval": 3, "shape": "stepwise", "created_by": alice}
-    return Dataset.objects.create(project=project, slug="steps", name="Labeled steps", **fields)
+    fields = {"status": "ready", "rows_train": 24, "rows_eval": 4, "shape": "stepwise", "created_by": alice}
+    made = Dataset.objects.create(project=project, slug="steps", name="Labeled steps", **fields)
+    write_rows(store().work(made.folder) / "train.jsonl", planted_traces(24))
+    write_rows(store().work(made.folder) / "eval.jsonl", planted_traces(4, seed=1))
+    return made
+
+
+def test_a_check_of_traces_shows_where_labels_are_learned_and_launches(client, form, traces, checked):
+    settings = posted(SettingsForm("prm", initial=preset("prm", "smoke") | {"max_length": 60}))
+    found = checked(dataset=traces.pk, recipe="prm", shown="prm ", **settings)
+    assert found.status == "ready" and found.report["errors"] == []
+    html = text(client.get(f"/train/new/?check={found.pk}"))
+    assert "24 of 24 rows of train.jsonl are longer than max_length 60 tokens and would be read in overlapping" in html
+    pieces = [piece for piece in digest(found.report)["examples"][0] if piece["side"] == "trace"]
+    assert pieces[0]["learned"] == 4
 
 
 def test_a_recipe_is_offered_the_datasets_whose_rows_it_reads(client, form, traces):
