@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotation.views import datasets, exports, imports, people, projects, prompts, rank, steps
+from annotation.views import datasets, exports, imports, people, projects, prompts, rank, steps, traces
 
 urlpatterns = [
     path("projects/", projects.projects, name="projects"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("projects/<slug:slug>/imports/<int:pk>/problems/", imports.import_problems, name="import_problems"),
     path("projects/<slug:slug>/prompts/", prompts.prompts, name="prompts"),
     path("projects/<slug:slug>/prompts/<int:pk>/", prompts.prompt, name="prompt"),
+    path("projects/<slug:slug>/prompts/<int:pk>/cut/", traces.cut, name="cut"),
     path("projects/<slug:slug>/rank/", rank.rank, name="rank"),
     path("projects/<slug:slug>/rank/next/", rank.rank_next, name="rank_next"),
     path("projects/<slug:slug>/rank/submit/", rank.rank_submit, name="rank_submit"),

@@ -12,9 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from annotation.access import project_or_404
 from annotation.counters import delete_label
-from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking
+from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking, StepLabels
 from annotation.overview import waiting
 from annotation.ranks import letter
+from annotation.views import traces
 
 PAGE = 50
 WINDOW = 30_000  # prompts one request looks through; the page then searches on by itself
@@ -39,6 +40,7 @@ class FilterForm(forms.Form):
     def __init__(self, *args, project: Project, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.fields["criterion"].queryset = project.criteria.all()
+        self.of_steps = project.kind == "steps"
         if project.role == "labeler":  # others' flags are not hers to see
             del self.fields["flagged"]
 
@@ -56,7 +58,8 @@ class FilterForm(forms.Form):
         if "origin" in chosen:
             prompts = prompts.filter(origin=chosen["origin"])
         if "flagged" in chosen:
-            prompts = prompts.filter(Exists(flagged(Ranking.objects.filter(prompt=OuterRef("pk")))))
+            rankings = Ranking.objects.filter(prompt=OuterRef("pk"))
+            prompts = prompts.filter(Exists(doubted() if self.of_steps else flagged(rankings)))
         return in_state(prompts, chosen.get("state"))
 
     def query(self) -> str:
@@ -67,6 +70,11 @@ class FilterForm(forms.Form):
 
 def flagged(rankings: QuerySet) -> QuerySet:
     return rankings.filter(Q(all_bad=True) | Q(unsure=True) | Q(bad_prompt=True))
+
+
+def doubted() -> QuerySet:
+    """Step labels with something to look at: unsure steps, given up, a bad problem."""
+    return StepLabels.objects.filter(prompt=OuterRef("pk")).exclude(flagged=[], gave_up="", bad_problem="")
 
 
 def in_state(prompts: QuerySet, state: str | None) -> QuerySet:
@@ -149,6 +157,8 @@ def prompt(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     reviews = project.role != "labeler"
     if request.method == "POST":
         return delete(request, project, prompt)
+    if project.kind == "steps":
+        return traces.shown(request, project, prompt)
     rankings = prompt.rankings.select_related("labeler").order_by("created")
     if not reviews:
         rankings = rankings.filter(labeler=request.user)
@@ -187,11 +197,14 @@ def drawn(ranking: Ranking, completions: list[Completion]) -> Ranking:
 
 
 def delete(request: HttpRequest, project: Project, prompt: Prompt) -> HttpResponse:
+    steps = project.kind == "steps"
+    what, labels = ("label", prompt.step_labels) if steps else ("ranking", prompt.rankings)
     if project.role == "labeler":
-        raise PermissionDenied(f"Rankings are deleted by reviewers and managers of {project}; yours is labeler.")
+        raise PermissionDenied(f"{what.title()}s are deleted by reviewers and managers of {project}; yours is labeler.")
     pk = request.POST.get("delete", "")
-    ranking = get_object_or_404(prompt.rankings, pk=pk if pk.isdecimal() else None)
-    ranking.prompt = prompt
-    delete_label(ranking)
-    messages.success(request, "The ranking is deleted and its place is open again. Frozen datasets keep their rows.")
+    label = get_object_or_404(labels, pk=pk if pk.isdecimal() else None)
+    label.prompt = prompt
+    delete_label(label)
+    opens = " and its place is open again" if not steps or label.labeler_id else ""
+    messages.success(request, f"The {what} is deleted{opens}. Frozen datasets keep their rows.")
     return redirect("prompt", project.slug, prompt.pk)
