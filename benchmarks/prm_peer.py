@@ -1,7 +1,9 @@
 """Our process reward model recipe against TRL 1.13.0's trainer: the same rows, model and fp32, in turns.
 
 python -m benchmarks prm_peer                    # the starter model of STUDIO_HOME; makes the peer's environment there
-BENCH_MODEL=/folder BENCH_RUNS=3 BENCH_ROWS=48 BENCH_PEER=/python/with/trl-1.13 python -m benchmarks prm_peer
+BENCH_MODEL=/folder BENCH_LAYERS=6 BENCH_RUNS=3 BENCH_ROWS=48 BENCH_PEER=/python/with/trl python -m benchmarks prm_peer
+
+BENCH_LAYERS keeps the model's first layers only: on a small machine a step of all of them takes half a minute.
 """
 
 import json
@@ -15,6 +17,7 @@ from pathlib import Path
 
 RUNS = int(os.environ.get("BENCH_RUNS", 3))
 ROWS = int(os.environ.get("BENCH_ROWS", 48))
+LAYERS = int(os.environ.get("BENCH_LAYERS", 0))  # 0: all
 BATCH = 8
 HOME = Path(os.environ.get("STUDIO_HOME", ".studio"))
 SETTINGS = {"learning_rate": 1e-5, "per_device_train_batch_size": BATCH, "lr_scheduler_type": "constant_with_warmup"}
@@ -27,7 +30,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = with_random_head(start, Path(folder) / "model")
         same = losses_on_one_batch(model, Path(folder), peer)
-        print(json.dumps({"benchmark": "prm_peer", "model": start.name, **same, **speed(model, Path(folder), peer)}))
+        print(
+            json.dumps(
+                {
+                    "benchmark": "prm_peer",
+                    "model": start.name,
+                    "layers": LAYERS or "all",
+                    **same,
+                    **speed(model, Path(folder), peer),
+                }
+            )
+        )
 
 
 def starting_model() -> Path:
@@ -57,12 +70,13 @@ def with_random_head(start: Path, folder: Path) -> Path:
     """The base model with a head that says something: both trainers begin with the same numbers."""
     code = (
         "import sys, torch; from transformers import AutoModelForTokenClassification, AutoTokenizer\n"
-        "torch.manual_seed(0); start, folder = sys.argv[1:]\n"
-        "model = AutoModelForTokenClassification.from_pretrained(start, num_labels=2, dtype=torch.float32)\n"
+        "torch.manual_seed(0); start, folder, layers = sys.argv[1:]\n"
+        "kept = {'num_hidden_layers': int(layers)} if int(layers) else {}\n"
+        "model = AutoModelForTokenClassification.from_pretrained(start, num_labels=2, dtype=torch.float32, **kept)\n"
         "torch.nn.init.normal_(model.score.weight, std=0.02); model.save_pretrained(folder)\n"
         "AutoTokenizer.from_pretrained(start).save_pretrained(folder)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(start), str(folder)], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code, str(start), str(folder), str(LAYERS)], check=True, capture_output=True)
     return folder
 
 
