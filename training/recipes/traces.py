@@ -90,17 +90,22 @@ def keep(rows: list[Row], chat: Chat, config: Any) -> Kept:
         except TooLong:
             kept.dropped += 1
             continue
-        examples = [example(part, labels, len(kept.rows)) for part in (parts[-1:] if outcome else parts)]
-        examples = [part for part in examples if any(label is not None for label in part.labels)]
-        if not examples:
-            kept.unlabeled += 1
-            continue
-        kept.cut += any(part.cut for part in parts)
-        kept.windowed += len(parts) > 1
-        kept.rows.append(row)
-        kept.windows += examples
-        kept.tokens += map(len, examples)
+        add(kept, row, parts, labels, parts[-1:] if outcome else parts)
     return kept
+
+
+def add(kept: Kept, row: Row, parts: list[Window], labels: list[float | None], read: list[Window]) -> None:
+    """Keep a trace of these windows, of which `read` are learned from where they hold a label."""
+    examples = [Example(part, [labels[step] for step in part.steps], len(kept.rows)) for part in read]
+    examples = [part for part in examples if any(label is not None for label in part.labels)]
+    if not examples:
+        kept.unlabeled += 1
+        return
+    kept.cut += any(part.window.cut for part in examples)
+    kept.windowed += len(parts) > 1
+    kept.rows.append(row)
+    kept.windows += examples
+    kept.tokens += map(len, examples)
 
 
 def tokens_of(chat: Chat, row: Row, separator: str) -> tuple[list[int], list[int]]:
@@ -108,10 +113,6 @@ def tokens_of(chat: Chat, row: Row, separator: str) -> tuple[list[int], list[int
         return step_tokens(chat, row["prompt"], row["completions"], separator)
     except ValueError as error:
         raise BadConfig(str(error)) from None
-
-
-def example(part: Window, labels: list[float | None], row: int) -> Example:
-    return Example(part, [labels[step] for step in part.steps], row)
 
 
 def learned(labels: list[float | None], config: Any) -> list[float | None]:

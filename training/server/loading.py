@@ -109,9 +109,8 @@ def reading_traces(name: str, folder: Path, config: Any, context: int | None) ->
         chat = Chat(str(folder))
     except BadConfig as error:
         raise ApiError(400, f"{name}: {error}", "no_chat_template", "model") from None
-    longest = context or 10**9
     separator = getattr(config, "step_separator", None) or SEPARATOR
-    return {"chat": chat, "separator": separator, "window": min(longest, getattr(config, "step_window", longest))}
+    return {"chat": chat, "separator": separator, "window": getattr(config, "step_window", None) or context or 10**9}
 
 
 def score_in_float32(network: Any) -> None:
