@@ -6,7 +6,7 @@ from importlib import import_module
 
 VERBS = {
     "Run": ["up", "demo", "web", "worker", "trainer", "server", "beats", "settings", "migrate", "createsuperuser"],
-    "Label": ["project", "import", "generate", "freeze", "export"],
+    "Label": ["project", "import", "generate", "label", "freeze", "export"],
     "Train": ["train", "jobs"],
     "Models": ["models", "score", "compare"],
 }

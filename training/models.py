@@ -288,6 +288,11 @@ class StepLabelRun(BackgroundRun):
     settings = models.JSONField(default=dict)
     report = models.JSONField(default=dict)  # what it cost, what it could not label and why
 
+    @property
+    def name(self) -> str:
+        """The source as pages and settings name it."""
+        return f"{self.kind}:{self.source}"
+
 
 class OwnRows(models.QuerySet):
     """Rows that belong to who made them."""

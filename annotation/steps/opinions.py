@@ -80,3 +80,9 @@ def step_agreement(project: Project) -> StepAgreement:
         found = StepAgreement(between_people(marked, said.people), machines, len(said.people))
         cache.set(key, found, KEPT)
     return found
+
+
+def machines(project: Project) -> list[str]:
+    """Names of the sources that are no people, as pages and settings use them."""
+    rows = StepLabels.objects.filter(prompt__project=project, labeler=None).order_by()
+    return sorted(f"{kind}:{source}" for kind, source in rows.values_list("kind", "source").distinct())

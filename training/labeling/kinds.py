@@ -36,7 +36,7 @@ class Setting:
     most: float | None = None
     choices: dict[str, str] | None = None
     many: bool = False  # several of the choices, which the project gives (sources)
-    blank: bool = False
+    folded: bool = False  # shown among the other settings, which are folded away
 
 
 Known = Callable[[dict], Awaitable[None]]  # keeps what is known of a trace that is not finished

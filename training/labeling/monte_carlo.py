@@ -40,13 +40,18 @@ SETTINGS = {
     ),
     "verifier": Setting("Answers are right when", "math", choices=VERIFIER_WORDS),
     "threshold": Setting(
-        "A step is good when more than this share is right", 0.0, "0: when any completion is right", 0, 0.99
+        "A step is good when more than this share is right",
+        0.0,
+        "0: when any completion is right",
+        0,
+        0.99,
+        folded=True,
     ),
-    "temperature": Setting("Temperature", 0.8, "0: all completions are the same", 0, 2),
-    "top_p": Setting("top_p", 1.0, least=0.01, most=1),
-    "max_tokens": Setting("Tokens a completion, at most", 256, least=1, most=8192),
-    "seed": Setting("Seed", 0, "the same seed gives the same completions", least=0),
-    "system": Setting("System message", "", "as in the model's training, if it had one", blank=True),
+    "temperature": Setting("Temperature", 0.8, "0: all completions are the same", 0, 2, folded=True),
+    "top_p": Setting("top_p", 1.0, least=0.01, most=1, folded=True),
+    "max_tokens": Setting("Tokens a completion, at most", 256, least=1, most=8192, folded=True),
+    "seed": Setting("Seed", 0, "the same seed gives the same completions", least=0, folded=True),
+    "system": Setting("System message", "", "as in the model's training, if it had one", folded=True),
 }
 UNSOLVED = "the model never reaches the answer, not even from the problem alone"
 

@@ -139,7 +139,7 @@ def run_labeling(run: StepLabelRun) -> None:
     """What a worker does. Whatever ends it, what is labeled is kept; a second call goes on where it stopped."""
     if not background.claim(run):
         return
-    run.refresh_from_db()
+    run = StepLabelRun.objects.select_related("project", "model").get(pk=run.pk)
     progress = Progress(run)
     status, message = "succeeded", ""
     try:
@@ -151,7 +151,7 @@ def run_labeling(run: StepLabelRun) -> None:
         status, message = "failed", f"{error} {KEPT}"
     except Exception as error:  # anything else would be tried again and again
         logger.exception("labeling run %s", run.pk)
-        status, message = "failed", f"{type(error).__name__}: {error}. {KEPT}"
+        status, message = "failed", f"{type(error).__name__}: {str(error).rstrip('.')}. {KEPT}"
     background.end(run, status, message, report=progress.report)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.labeling.adder import TERMS, Adder, flawed
 from training.labeling import runs
-from training.models import ModelVersion
+from training.models import ModelVersion, StepLabelRun
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def label(traces, alice):
 
     def label(kind, model=None, given=None, ends="succeeded", **more):
         run = runs.queue_run(traces, kind, model, given or {}, alice, **more)
-        runs.run_labeling(run)
+        runs.run_labeling(StepLabelRun.objects.get(pk=run.pk))
         run.refresh_from_db()
         assert run.status == ends, run.message
         return run
