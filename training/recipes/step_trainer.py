@@ -155,22 +155,22 @@ class AlikeLengths:
         return iter([index for batch in [*batches, last] for index in batch])
 
 
-def log_odds_of(trainer: Any, parts: Sequence[Any], pad: int) -> list[list[float]]:
-    """Log-odds of every end of these windows; several processes share the work."""
+def log_odds_of(trainer: Any, parts: Sequence[Any], pad: int, alone: bool = False) -> list[list[float]]:
+    """Log-odds of every end of these windows; several processes share the work unless this one was asked alone."""
     import torch
     from accelerate.utils import gather_object
 
     model, accelerator = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator
+    place, count = (0, 1) if alone else (accelerator.process_index, accelerator.num_processes)
     was_training, found = model.training, []
     model.eval()
-    batches = length_batches([len(part) for part in parts], EVAL_TOKENS)
-    for batch in batches[accelerator.process_index :: accelerator.num_processes]:
+    for batch in length_batches([len(part) for part in parts], EVAL_TOKENS)[place::count]:
         inputs = {name: value.to(model.device) for name, value in collate([parts[at] for at in batch], pad).items()}
         with torch.no_grad(), accelerator.autocast():
             odds = model(**inputs).tolist()
         found += zip(batch, by_window(odds, [parts[at] for at in batch]), strict=True)
     model.train(was_training)
-    found = gather_object(found) if accelerator.num_processes > 1 else found
+    found = gather_object(found) if count > 1 else found
     return [values for _, values in sorted(found)]
 
 
@@ -198,7 +198,7 @@ def scores(session: Session, last_only: bool) -> Any:
         for row in (session.eval_rows.rows or session.train_rows.rows)[: config.samples]:
             steps = row["completions"]
             parts = trace_windows(session.chat, row["prompt"], steps, separator, config.max_length, last_only)
-            odds = log_odds_of(trainer, parts, session.tokenizer.pad_token_id)
+            odds = log_odds_of(trainer, parts, session.tokenizer.pad_token_id, alone=True)
             probs = [sigmoid(value) for values in odds for value in values]
             places = [step for part in parts for step in part.steps]
             named = {f"step {at + 1}": p for at, p in zip(places, probs, strict=True)}

@@ -79,24 +79,24 @@ def separator_of(config: Any) -> str:
 
 def keep(rows: list[Row], chat: Chat, config: Any) -> Kept:
     """Turn traces into windows of at most max_length tokens, and count what is not seen whole or not at all."""
-    kept, separator, outcome = Kept(), separator_of(config), not hasattr(config, "steps_after_first_error")
+    kept, separator = Kept(), separator_of(config)
     for row in rows:
         ids, ends = tokens_of(chat, row, separator)
         start = len(prompt_tokens(chat, row["prompt"]))
         kept.sizes.append({"prompt": start, "trace": len(ids)})
-        labels = row["labels"] if outcome else learned(row["labels"], config)
         try:
             parts = windows(ids, ends, start, config.max_length)
         except TooLong:
             kept.dropped += 1
             continue
-        add(kept, row, parts, labels, parts[-1:] if outcome else parts)
+        add(kept, row, parts, config)
     return kept
 
 
-def add(kept: Kept, row: Row, parts: list[Window], labels: list[float | None], read: list[Window]) -> None:
-    """Keep a trace of these windows, of which `read` are learned from where they hold a label."""
-    examples = [Example(part, [labels[step] for step in part.steps], len(kept.rows)) for part in read]
+def add(kept: Kept, row: Row, parts: list[Window], config: Any) -> None:
+    """Keep a trace of these windows; those that hold a label are learned from."""
+    labels = learned(row["labels"], config)
+    examples = [Example(part, [labels[step] for step in part.steps], len(kept.rows)) for part in parts]
     examples = [part for part in examples if any(label is not None for label in part.labels)]
     if not examples:
         kept.unlabeled += 1
@@ -117,6 +117,8 @@ def tokens_of(chat: Chat, row: Row, separator: str) -> tuple[list[int], list[int
 
 def learned(labels: list[float | None], config: Any) -> list[float | None]:
     """The labels as the settings want them: fractions made hard or not, steps after the first bad one in or out."""
+    if not hasattr(config, "hard_label_threshold"):  # an outcome is one label
+        return labels
     threshold = config.hard_label_threshold
     if threshold is not None:
         labels = [None if label is None else float(label >= threshold) for label in labels]
@@ -165,7 +167,8 @@ def shown(row: Row, chat: Chat, config: Any) -> dict[str, Any]:
     """One trace as the model reads it: pieces of text, which of them are the prompt, and where a label is learned."""
     ids, ends = tokens_of(chat, row, separator_of(config))
     start = len(prompt_tokens(chat, row["prompt"]))
-    at = {end for end, label in zip(ends, row["labels"], strict=True) if label is not None}
+    labels = learned(row["labels"], config)
+    at = {end for end, label in zip(ends, labels, strict=True) if label is not None}
     pieces = [
         {"text": text, "role": "prompt" if place < start else "trace", "loss": place in at}
         for place, text in enumerate(chat.pieces(ids))

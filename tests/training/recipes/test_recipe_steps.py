@@ -193,8 +193,9 @@ def test_the_model_card_shows_how_to_score_and_its_code_runs(make_run):
 def test_two_processes_make_one_model(make_run):
     from tests.training.recipes.conftest import result, start
 
-    run_dir = make_run("prm", train=planted_traces(32), max_steps=4, learning_rate=0.002, save_steps=2)
+    run_dir = make_run("prm", train=planted_traces(32), max_steps=4, sample_every=2, save_steps=2)
     launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     launch += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
     assert start(run_dir, *launch).wait(timeout=240) == 0, (run_dir / "log.txt").read_text()[-3000:]
     assert result(run_dir)["status"] == "succeeded" and len(curve(run_dir, "loss")) == 4
+    assert len(curve(run_dir, "eval_loss")) == 2 and {sample["step"] for sample in samples(run_dir)} == {2, 4}

@@ -140,7 +140,7 @@ def test_traces_without_labels_are_left_out_and_a_trace_of_five_hundred_steps_is
     assert (len(kept.rows), kept.unlabeled, kept.windowed, kept.dropped, kept.cut) == (2, 1, 1, 0, 0)
     assert sum(label is not None for part in kept.windows for label in part.labels) == 501
     assert max(kept.tokens) <= 64 and len(kept.tokens) == len(kept.windows) == len(kept.examples)
-    outcome = keep(rows[:1], chat, OrmConfig(max_length=64))
+    outcome = keep([rows[0] | {"labels": [None] * 499 + [0.0]}], chat, OrmConfig(max_length=64))
     assert len(outcome.windows) == 1 and outcome.windows[0].labels[-1] == 0.0
 
 
