@@ -1,5 +1,7 @@
 """16 labelers on the ranking page: next and submit over HTTP, real logins, a real uvicorn; is the overlap exact?
 
+`labeling_steps` is the same on the step page.
+
 python -m benchmarks labeling                              # SQLite
 DATABASE_URL=postgres://… python -m benchmarks labeling    # a database of its own beside that one
 BENCH_PROMPTS=1000000 BENCH_SECONDS=60 BENCH_WORKERS=2 python -m benchmarks labeling
@@ -16,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Thread
 from urllib.parse import urlencode, urlsplit
 
@@ -28,12 +32,25 @@ WANTED, WORDS, PASSWORD = 2, 120, "a long password"
 WARM_UP = 3  # seconds of work before the clock starts
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Kind:
+    """What is labeled: its page, the fields a card is read from, what a labeler sends back, how answers are seeded."""
+
+    name: str
+    page: str
+    fields: tuple[str, ...]
+    said: Callable[[dict], dict]
+    answers: Callable[[object, int, str], None]
+    proposals: tuple[str, ...] = ()
+
+
+def main(kind: Kind | None = None) -> None:
+    kind = kind or RANKING
     with tempfile.TemporaryDirectory() as home, database_of_its_own():
         os.environ |= {"STUDIO_HOME": home, "DJANGO_SETTINGS_MODULE": "studio.settings"}
-        seeding, project = seed()
+        seeding, project = seed(kind)
         with serving() as port:
-            people = [Labeler(port, f"labeler{n}", project.slug) for n in range(LABELERS)]
+            people = [Labeler(port, f"labeler{n}", project.slug, kind) for n in range(LABELERS)]
             before = web_use()
             seconds = work(people)
             after = web_use()
@@ -42,7 +59,7 @@ def main() -> None:
         figures |= {"web_cpu_ms_per_label": round(1000 * (after["cpu"] - before["cpu"]) / labels, 1)}
         figures |= {"web_mb": round(after["mb"])}
         setting = {"prompts": PROMPTS, "labelers": LABELERS, "workers": WORKERS, "seed_s": round(seeding, 1)}
-        print(json.dumps({"benchmark": "labeling", **setting, **figures}))
+        print(json.dumps({"benchmark": kind.name, **setting, **figures}))
         close_connections()
 
 
@@ -69,8 +86,8 @@ def database_of_its_own():
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def seed():
-    """People, and prompts of two completions, by two statements: a million of them in about a minute."""
+def seed(kind: Kind):
+    """People, and prompts with what is labeled of them, by a few statements: a million of them in about a minute."""
     import django
 
     django.setup()
@@ -83,16 +100,15 @@ def seed():
 
     began = time.perf_counter()
     call_command("migrate", verbosity=0)
-    project = Project.objects.create(name="Benchmark", labels_wanted=WANTED, prompt_count=PROMPTS)
+    of_kind = {"kind": "steps" if kind.page == "steps" else "ranking", "proposals": list(kind.proposals)}
+    project = Project.objects.create(name="Benchmark", labels_wanted=WANTED, prompt_count=PROMPTS, **of_kind)
     password = make_password(PASSWORD)
     people = User.objects.bulk_create(User(username=f"labeler{n}", password=password) for n in range(LABELERS))
     Membership.objects.bulk_create(Membership(project=project, user=user) for user in people)
     json_type = "jsonb" if connection.vendor == "postgresql" else "text"
     with connection.cursor() as cursor:
         cursor.execute(PROMPT_ROWS.format(json=json_type), [PROMPTS, project.pk, WANTED, WANTED])
-        for n in range(2):
-            text = " ".join(f"word{(n + 1) * word % 97}" for word in range(WORDS))
-            cursor.execute(COMPLETION_ROWS.format(json=json_type), [text, f"{n}-", project.pk])
+        kind.answers(cursor, project.pk, json_type)
         cursor.execute("ANALYZE")
     connection.close()
     return time.perf_counter() - began, project
@@ -109,6 +125,19 @@ COMPLETION_ROWS = """
 INSERT INTO annotation_completion (prompt_id, text, source, metadata, fingerprint)
 SELECT id, %s || ' ' || id, 'benchmark', CAST('{{}}' AS {json}), %s || id FROM annotation_prompt WHERE project_id = %s
 """
+
+
+def two_completions(cursor, project: int, json_type: str) -> None:
+    for n in range(2):
+        text = " ".join(f"word{(n + 1) * word % 97}" for word in range(WORDS))
+        cursor.execute(COMPLETION_ROWS.format(json=json_type), [text, f"{n}-", project])
+
+
+def best_is_first(card: dict) -> dict:
+    return card | {"best": card["shown"].split(",")[0]}
+
+
+RANKING = Kind("labeling", "rank", ("key", "prompt", "shown"), best_is_first, two_completions)
 
 
 @contextmanager
@@ -154,9 +183,9 @@ def web_use() -> dict[str, float]:
 
 
 class Labeler(Thread):
-    def __init__(self, port: int, name: str, slug: str):
+    def __init__(self, port: int, name: str, slug: str, kind: Kind):
         super().__init__(daemon=True)
-        self.name, self.page = name, f"/projects/{slug}/rank/"
+        self.name, self.kind, self.page = name, kind, f"/projects/{slug}/{kind.page}/"
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.cookies: dict[str, str] = {}
         self.times: dict[str, list[tuple[float, float]]] = {"next": [], "submit": []}
@@ -189,10 +218,8 @@ class Labeler(Thread):
             card = self.card(self.request("GET", self.page))
             while card and time.perf_counter() < self.until:
                 following = self.card(self.timed("next", "GET", f"{self.page}next/?besides={card['prompt']}"))
-                best = card["shown"].split(",")[0]
-                status, body = self.timed(
-                    "submit", "POST", f"{self.page}submit/", card | {"best": best}, "application/json"
-                )
+                said = self.kind.said(card)
+                status, body = self.timed("submit", "POST", f"{self.page}submit/", said, "application/json")
                 if status != 200 or json.loads(body)["again"]:
                     self.errors.append(f"submit {status}: {body[:200]}")
                 card = following
@@ -207,7 +234,7 @@ class Labeler(Thread):
 
     def card(self, answer: tuple[int, str]) -> dict | None:
         status, body = answer
-        fields = {name: re.search(rf'name="{name}" value="([^"]+)"', body) for name in ("key", "prompt", "shown")}
+        fields = {name: re.search(rf'name="{name}" value="([^"]+)"', body) for name in self.kind.fields}
         if status != 200 or not all(fields.values()):
             self.errors.append(f"next {status}: {body[:200]}")
             return None
@@ -239,15 +266,20 @@ def measured(people: list[Labeler], seconds: float) -> dict:
 
 
 def overlap_is_exact(project) -> bool:
-    """Nobody ranked a prompt twice, no prompt got a label too many, and the slots add up."""
-    from django.db.models import Count, F
+    """Nobody labeled a prompt twice, no prompt got a label too many, and the slots add up."""
+    from django.db.models import Count, F, Q
 
-    from annotation.models import Ranking
+    from annotation.kinds import kind_of
+    from annotation.models import StepLabels
 
+    labels = kind_of(project).labels
+    people = {"filter": Q(step_labels__labeler__isnull=False)} if labels is StepLabels else {}
+    got = Count("step_labels" if labels is StepLabels else "rankings", distinct=True, **people)
     touched = project.prompts.exclude(labels_given=0, open_slots=WANTED)
-    counted = touched.annotate(got=Count("rankings", distinct=True), held=Count("leases", distinct=True))
+    counted = touched.annotate(got=got, held=Count("leases", distinct=True))
     right = counted.filter(got=F("labels_given"), labels_wanted=F("open_slots") + F("held") + F("got"))
-    twice = Ranking.objects.values("prompt", "labeler").annotate(n=Count("pk")).filter(n__gt=1)
+    given = labels.objects.exclude(labeler=None)
+    twice = given.values("prompt", "labeler").annotate(n=Count("pk")).filter(n__gt=1)
     return touched.exists() and right.count() == touched.count() and not twice.exists()
 
 

@@ -17,6 +17,7 @@ from annotation.models import Dataset, Import, Project, Prompt
 from annotation.ranking import next_prompt, submit_ranking
 from annotation.ranks import Invalid
 from annotation.slots import TooLate
+from annotation.steps.labeling import REASONS, next_trace, submit_steps
 from annotation.store import store
 from studio.models import ApiToken
 from training.jobs import BadJob, cancel, launch
@@ -52,6 +53,7 @@ class ProjectOut(ModelSchema):
     class Meta:
         model = Project
         fields = ["slug", "name", "kind", "labels_wanted", "allow_ties", "blind", "ask_ratings", "prompt_count"]
+        fields += ["stop_at_first_bad", "proposals"]
 
 
 class RankingIn(Schema):
@@ -66,7 +68,20 @@ class RankingIn(Schema):
     bad_prompt: bool = False
 
 
-class RankingOut(Schema):
+class StepsIn(Schema):
+    """What a labeler says of a trace. Steps count from 0; null is not marked, which is not neutral."""
+
+    ratings: list[int | None] = Field([], description="for each step -1 (bad), 0 (neutral), 1 (good) or null")
+    flagged: list[int] = Field([], description="steps the labeler is unsure of")
+    rewrites: dict[int, str] = Field({}, description="step → a better text of it")
+    proposals: list[int] = Field([], description="the proposals that were shown, as `next` named them")
+    gave_up: str = Field("", description=f"one of {', '.join(REASONS['gave_up'])}: steps may stay unmarked")
+    bad_problem: str = Field("", description=f"one of {', '.join(REASONS['bad_problem'])}: steps may stay unmarked")
+    comment: str = ""
+    seconds: float = Field(0, ge=0)
+
+
+class LabelOut(Schema):
     id: int
     prompt: int
     again: bool = Field(description="this key had been used before; nothing was stored twice")
@@ -150,18 +165,35 @@ def import_state(request, pk: int):
 
 
 @labels.get("/projects/{slug}/next", response={200: dict, 204: None})
-def next_to_rank(request, slug: str):
-    """The next prompt to rank, reserved for you; 204 when there is none. Send its `key` with the ranking."""
-    found = next_prompt(project_or_404(request.user, slug), request.user)
+def next_to_label(request, slug: str):
+    """The next prompt to rank, or trace to mark, reserved for you; 204 when there is none.
+
+    Send its `key` as the Idempotency-Key of your label.
+    """
+    found = project_or_404(request.user, slug)
+    found = (next_trace if found.kind == "steps" else next_prompt)(found, request.user)
     return Status(200, found) if found else Status(204, None)
 
 
-@labels.post("/prompts/{pk}/ranking", response={201: RankingOut, 200: RankingOut})
+@labels.post("/prompts/{pk}/ranking", response={201: LabelOut, 200: LabelOut})
 def rank(request, pk: int, said: RankingIn):
     """Store a ranking. Repeat a request with the same Idempotency-Key and nothing is stored twice."""
-    prompt = get_object_or_404(Prompt.objects.visible_to(request.user).select_related("project").distinct(), pk=pk)
+    prompt = labeled(request, pk, "ranking")
     done = submit_ranking(prompt, request.user, said.dict(), request.headers.get("Idempotency-Key"), source="api")
     return Status(200 if done.again else 201, {"id": done.ranking.pk, "prompt": pk, "again": done.again})
+
+
+@labels.post("/prompts/{pk}/steps", response={201: LabelOut, 200: LabelOut})
+def mark_steps(request, pk: int, said: StepsIn):
+    """Store labels of a trace's steps. Repeat a request with the same Idempotency-Key and nothing is stored twice."""
+    prompt = labeled(request, pk, "steps")
+    done = submit_steps(prompt, request.user, said.dict(), request.headers.get("Idempotency-Key"), kind="api")
+    return Status(200 if done.again else 201, {"id": done.labels.pk, "prompt": pk, "again": done.again})
+
+
+def labeled(request, pk: int, kind: str) -> Prompt:
+    prompts = Prompt.objects.visible_to(request.user).select_related("project").distinct()
+    return get_object_or_404(prompts, pk=pk, project__kind=kind)
 
 
 @datasets.post("/projects/{slug}/freeze", response={202: DatasetOut})

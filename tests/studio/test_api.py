@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from annotation.models import Dataset, Import, Membership, Ranking
+from annotation.models import Dataset, Import, Membership, Ranking, StepLabels
 from studio.models import ApiToken
 from tests.live import streamed
 
@@ -57,6 +57,33 @@ def test_the_last_label_is_given_once(api, project, prompt, alice, bob):
     body = {"ranks": dict.fromkeys(completions, 1)}
     assert api(alice, "post", f"/prompts/{prompt.pk}/ranking", body).status_code == 201
     assert api(bob, "post", f"/prompts/{prompt.pk}/ranking", body).status_code == 409
+
+
+def test_marking_steps_over_the_api(api, traces, trace, bob):
+    traces.proposals = ["verifier:arithmetic"]
+    traces.save()
+    StepLabels.objects.create(prompt=trace, kind="verifier", source="arithmetic", ratings=[1, -1])
+    task = api(bob, "get", f"/projects/{traces.slug}/next").json()
+    assert [step["text"] for step in task["steps"]] == trace.completions.get().steps
+    said = {"ratings": [1, -1, None], "proposals": task["proposals"], "rewrites": {"1": "12 + 5 = 17"}, "seconds": 4}
+    path, key = f"/prompts/{task['prompt']['id']}/steps", {"Idempotency-Key": task["key"]}
+    refused = api(bob, "post", path, said, **key)
+    assert refused.status_code == 422 and refused.json()["detail"] == {"step_2": "Step 3 is not marked."}
+    said["ratings"][2] = 0
+    first, again = (api(bob, "post", path, said, **key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    labels = StepLabels.objects.by_people().get(pk=first.json()["id"])
+    assert (labels.kind, labels.ratings) == ("api", [1, -1, 0])
+    assert labels.proposed == {"verifier:arithmetic": {"0": "accepted", "1": "accepted"}}
+    assert api(bob, "get", f"/projects/{traces.slug}/next").status_code == 204
+
+
+def test_each_kind_of_label_is_for_its_own_kind_of_project(api, prompt, trace, bob, carol):
+    assert api(bob, "post", f"/prompts/{prompt.pk}/steps", {"ratings": [1]}).status_code == 404
+    assert api(bob, "post", f"/prompts/{trace.pk}/ranking", {"ranks": {}}).status_code == 404
+    assert api(carol, "post", f"/prompts/{trace.pk}/steps", {"ratings": [1, 1, 1]}).status_code == 404
+    reply = api(bob, "post", f"/prompts/{trace.pk}/steps", {"ratings": [1, 5, 1, 1]})
+    assert set(reply.json()["detail"]) == {"step_1", "ratings"}
 
 
 def test_a_labeler_cannot_freeze_or_import(api, project, bob):
@@ -135,4 +162,4 @@ def test_a_job_says_where_it_runs(api, project, alice):
 def test_the_api_describes_itself(client, alice):
     client.force_login(alice)
     schema = client.get("/api/v1/openapi.json").json()
-    assert "/api/v1/prompts/{pk}/ranking" in schema["paths"]
+    assert {"/api/v1/prompts/{pk}/ranking", "/api/v1/prompts/{pk}/steps"} <= set(schema["paths"])
