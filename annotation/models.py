@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Length
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.text import slugify
 
 KINDS = {
@@ -101,6 +102,12 @@ class Project(models.Model):
     def label_url(self) -> str:
         """The page on which its prompts are labeled."""
         return reverse("steps" if self.kind == "steps" else "rank", args=[self.slug])
+
+    @cached_property
+    def has_labels(self) -> bool:
+        """Whether anything has been said here that could be frozen."""
+        labels = StepLabels if self.kind == "steps" else Ranking
+        return labels.objects.filter(prompt__project=self).exists()
 
     def free_slug(self) -> str:
         stem = slugify(self.name)[:70] or "project"

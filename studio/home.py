@@ -15,6 +15,7 @@ from training.models import Comparison, ModelVersion, TrainingJob
 
 # queue → what waits when nobody listens to it, and the command that listens
 QUEUES = {"default": ("imports, freezing, completions", "studio worker"), "train": ("trainings", "studio trainer")}
+WORDS = {"ranking": ("prompt", "Rank", "ranking"), "steps": ("trace", "Mark", "marking the steps of")}
 MOST = 6  # things to do at once; the rest can wait for these
 
 
@@ -106,8 +107,9 @@ def to_rank(user, projects: list[Project]) -> list[Next]:
     hers = [project for project in projects if project.cursor is not None and project.progress.left]
     for project in sorted(hers, key=lambda project: -project.progress.left)[:3]:
         if waiting := overview.waiting_for(project, user, project.cursor):
-            many = "1,000+ prompts wait" if waiting >= overview.MANY else f"{waiting} {plural('prompt', waiting)}"
-            return [Next(f"Go on ranking {project}", reverse("rank", args=[project.slug]), "Rank", many)]
+            what, verb, doing = WORDS[project.kind]
+            many = f"1,000+ {what}s wait" if waiting >= overview.MANY else f"{waiting} {plural(what, waiting)}"
+            return [Next(f"Go on {doing} {project}", project.label_url, verb, many)]
     return []
 
 
@@ -128,7 +130,7 @@ def to_manage(projects: list[Project], frozen: dict[int, int]) -> list[Next]:
 def manager_item(project: Project, frozen: int) -> Next | None:
     done, slug = project.progress, [project.slug]
     if not project.prompt_count:
-        return Next(f"{project} has no prompts yet", reverse("import_new", args=slug), "Import")
+        return Next(f"{project} has no {WORDS[project.kind][0]}s yet", reverse("import_new", args=slug), "Import")
     fresh = done.given - frozen
     if fresh and (done.done or fresh >= max(20, frozen // 5)):
         detail = f"{fresh:,} labels {'since the last dataset' if frozen else 'in no dataset yet'}"

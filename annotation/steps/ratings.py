@@ -7,6 +7,7 @@ from annotation.ranks import Invalid, remarks
 from annotation.steps.reading import words_in
 
 MARKS = {-1: "bad", 0: "neutral", 1: "good"}
+SIGNS = {-1: "✕", 0: "–", 1: "✓"}
 LONGEST = 20_000  # characters of a better step
 Reasons = Mapping[str, Collection[str]]  # `gave_up` and `bad_problem`, each with the reasons one may give
 

@@ -14,16 +14,19 @@ from annotation import overview, tasks
 from annotation.access import project_or_404
 from annotation.agreement import Agreement, agreement
 from annotation.counters import BATCH, want_labels
-from annotation.models import KINDS, Criterion, Dataset, Membership, Project
+from annotation.models import Criterion, Dataset, Membership, Project
+from annotation.steps.overview import RECENT, Pace, machine_sources, paces
+from annotation.steps.reading import WORDS_A_MINUTE
 from annotation.templatetags.text import markdown
 
-SETTINGS = ["name", "description", "guidelines", "kind", "labels_wanted", "allow_ties", "blind", "ask_ratings"]
+SETTINGS = ["name", "description", "guidelines", "kind", "labels_wanted", "blind"]
+OF_KIND = {"ranking": ["allow_ties", "ask_ratings"], "steps": ["stop_at_first_bad", "split_rule", "proposals"]}
 
 
 class ProjectForm(forms.ModelForm):
     class Meta:
         model = Project
-        fields = SETTINGS
+        fields = [*SETTINGS, *OF_KIND["ranking"], *OF_KIND["steps"]]
         widgets = {
             "description": forms.Textarea(attrs={"rows": 2}),
             "guidelines": forms.Textarea(attrs={"rows": 14, "class": "code", "dir": "auto"}),
@@ -34,8 +37,22 @@ class ProjectForm(forms.ModelForm):
         self.fields["labels_wanted"] = forms.IntegerField(
             min_value=1, max_value=100, help_text="How many different people label each prompt", initial=1
         )
-        if len(KINDS) == 1 or self.instance.pk:  # what is asked cannot change under labels already given
+        self.fields["proposals"] = forms.MultipleChoiceField(
+            required=False,
+            choices=[(name, name) for name in self.sources()],
+            widget=forms.CheckboxSelectMultiple,
+            help_text="Shown beside each step for the labeler to accept or correct",
+        )
+        self.fields["split_rule"].required = False  # left out, it is the model's own
+        if self.instance.pk:  # what is asked cannot change under labels already given
             del self.fields["kind"]
+            for name in [name for kind, names in OF_KIND.items() if kind != self.instance.kind for name in names]:
+                del self.fields[name]
+
+    def sources(self) -> list[str]:
+        """Machines that labeled steps here, and those chosen before whose labels are gone."""
+        found = machine_sources(self.instance) if self.instance.pk and self.instance.kind == "steps" else []
+        return list(dict.fromkeys([*self.instance.proposals, *found]))
 
 
 CriteriaFormSet = forms.inlineformset_factory(
@@ -92,9 +109,11 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
     people = overview.labelers(project)
     context = {"place": "label", "project": project, "reviews": project.role != "labeler", "labelers": people}
     if "agreement" in request.GET and context["reviews"]:
-        context |= quality(project, people)
+        steps = project.kind == "steps"
+        context |= step_quality(project, people) if steps else quality(project, people)
         if request.htmx:
-            return render(request, "annotation/project.html#agreement", context)
+            fragment = "annotation/project_steps.html#quality" if steps else "annotation/project.html#agreement"
+            return render(request, fragment, context)
     context |= state_of(project, request.user)
     context["mine"] = next((row for row in people if row["labeler"] == request.user.pk), None)
     return render(request, "annotation/project.html", context)
@@ -110,6 +129,8 @@ def state_of(project: Project, user) -> dict:
         "waiting": overview.waiting_for(project, user, cursor or 0),
         "criteria": project.criteria.all(),
     }
+    if done.given:
+        project.has_labels = True  # known without looking
     if project.role == "manager":
         context["lacking"] = overview.bounded(overview.waiting(project.prompts))
         newest = Dataset.objects.filter(project=project, status="ready").first()
@@ -128,6 +149,18 @@ def quality(project: Project, people: list[dict]) -> dict:
         found = {"sample": sample_facts(taken, people) | {"given": given}, "agreement": agreement(taken.labels)}
         cache.set(key, found, 600)
     return {"labelers": labeler_rows(people, found["sample"], found["agreement"]), "measured": True} | found
+
+
+def step_quality(project: Project, people: list[dict]) -> dict:
+    """How labelers of steps work: their pace, and whether they read; kept for as long as no label is added."""
+    key = f"step-quality:{project.pk}:{sum(row['given'] for row in people)}"
+    found = cache.get(key)
+    if found is None:
+        found = paces(project, [row["labeler"] for row in people if row["labeler"]])
+        cache.set(key, found, 600)
+    rows = [row | {"pace": found.get(row["labeler"], Pace())} for row in people]
+    hurried = [row for row in rows if row["pace"].hasty]
+    return {"labelers": rows, "hurried": hurried, "measured": True, "a_minute": WORDS_A_MINUTE, "recent": RECENT}
 
 
 def sample_facts(taken: overview.Sample, people: list[dict]) -> dict:

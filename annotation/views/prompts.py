@@ -1,92 +1,22 @@
 """The table of prompts, and one prompt with all that was said of it."""
 
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from annotation.access import project_or_404
 from annotation.counters import delete_label
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking, StepLabels
-from annotation.overview import waiting
 from annotation.ranks import letter
 from annotation.views import traces
+from annotation.views.filters import FilterForm, StepsFilterForm
 
 PAGE = 50
 WINDOW = 30_000  # prompts one request looks through; the page then searches on by itself
-STATES = {
-    "waiting": "waiting for completions",
-    "open": "open",
-    "progress": "in progress",
-    "done": "done",
-}
-ORIGINS = {"import": "imported", "comparison": "comparison", "demo": "demo", "api": "API"}
-
-
-class FilterForm(forms.Form):
-    """The only fields that reach the query; whatever else an address carries is ignored."""
-
-    q = forms.CharField(required=False, max_length=200, label="Search", strip=True)
-    criterion = forms.ModelChoiceField(queryset=None, required=False, empty_label="any")
-    state = forms.ChoiceField(required=False, choices=[("", "any"), *STATES.items()])
-    origin = forms.ChoiceField(required=False, choices=[("", "any"), *ORIGINS.items()])
-    flagged = forms.BooleanField(required=False)
-
-    def __init__(self, *args, project: Project, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["criterion"].queryset = project.criteria.all()
-        self.of_steps = project.kind == "steps"
-        if project.role == "labeler":  # others' flags are not hers to see
-            del self.fields["flagged"]
-
-    def chosen(self) -> dict:
-        """Valid filters that are set; a bad value filters nothing."""
-        self.full_clean()
-        return {name: value for name, value in self.cleaned_data.items() if value}
-
-    def narrow(self, prompts: QuerySet) -> QuerySet:
-        chosen = self.chosen()
-        if "q" in chosen:
-            prompts = prompts.filter(text__icontains=chosen["q"])
-        if "criterion" in chosen:
-            prompts = prompts.filter(criterion=chosen["criterion"])
-        if "origin" in chosen:
-            prompts = prompts.filter(origin=chosen["origin"])
-        if "flagged" in chosen:
-            rankings = Ranking.objects.filter(prompt=OuterRef("pk"))
-            prompts = prompts.filter(Exists(doubted() if self.of_steps else flagged(rankings)))
-        return in_state(prompts, chosen.get("state"))
-
-    def query(self) -> str:
-        """The filters as they stand in links to other pages of this table."""
-        chosen = self.chosen()
-        return urlencode({name: getattr(value, "pk", None) or value for name, value in chosen.items()})
-
-
-def flagged(rankings: QuerySet) -> QuerySet:
-    return rankings.filter(Q(all_bad=True) | Q(unsure=True) | Q(bad_prompt=True))
-
-
-def doubted() -> QuerySet:
-    """Step labels with something to look at: unsure steps, given up, a bad problem."""
-    return StepLabels.objects.filter(prompt=OuterRef("pk")).exclude(flagged=[], gave_up="", bad_problem="")
-
-
-def in_state(prompts: QuerySet, state: str | None) -> QuerySet:
-    if state == "waiting":
-        return waiting(prompts)
-    if state == "open":
-        return prompts.filter(labels_given=0, open_slots__gt=0)
-    if state == "progress":
-        return prompts.filter(labels_given__gt=0, labels_given__lt=F("labels_wanted"))
-    if state == "done":
-        return prompts.filter(labels_given__gt=0, labels_given__gte=F("labels_wanted"))
-    return prompts
 
 
 @dataclass
@@ -121,11 +51,13 @@ def page_of(prompts: QuerySet, narrowed: QuerySet, after: int, before: int | Non
 
 def prompts(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug)
-    form = FilterForm(request.GET, project=project)
+    form = (StepsFilterForm if project.kind == "steps" else FilterForm)(request.GET, project=project)
     everything = Prompt.objects.filter(project=project)
     listed = form.narrow(everything).select_related("criterion").defer("messages", "metadata", "reference")
     page = page_of(everything, listed, number(request, "after") or 0, number(request, "before"))
     attach_counts(page.rows)
+    if project.kind == "steps":
+        attach_errors(page.rows, request.user if project.role == "labeler" else None)
     context = {"place": "label", "project": project, "form": form, "page": page, "query": form.query()}
     return render(request, "annotation/prompts.html" + part(request), context)
 
@@ -150,15 +82,30 @@ def attach_counts(rows: list[Prompt]) -> None:
         row.completion_count = counts.get(row.pk, 0)
 
 
+def attach_errors(rows: list[Prompt], labeler=None) -> None:
+    """How many steps each listed trace has, and where people (or she alone) found its first error: two queries."""
+    traces = Completion.objects.filter(prompt__in=rows).order_by("-pk").values_list("prompt", "steps")
+    steps = {prompt: len(found) for prompt, found in traces if found}
+    labels = StepLabels.objects.by_people().filter(prompt__in=rows, **({"labeler": labeler} if labeler else {}))
+    found: dict[int, list[int | None]] = {}
+    for pk, ratings, ended in labels.order_by("pk").values_list("prompt", "ratings", "gave_up"):
+        if ratings and not (ended and -1 not in ratings):
+            found.setdefault(pk, []).append(ratings.index(-1) + 1 if -1 in ratings else None)
+    for row in rows:
+        row.step_count, row.first_errors = steps.get(row.pk, 0), list(dict.fromkeys(found.get(row.pk, [])))
+
+
 def prompt(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     project = project_or_404(request.user, slug)
     prompt = get_object_or_404(Prompt.objects.select_related("criterion"), project=project, pk=pk)
     prompt.project = project
-    reviews = project.role != "labeler"
     if request.method == "POST":
         return delete(request, project, prompt)
-    if project.kind == "steps":
-        return traces.shown(request, project, prompt)
+    return traces.shown(request, project, prompt) if project.kind == "steps" else ranked(request, project, prompt)
+
+
+def ranked(request: HttpRequest, project: Project, prompt: Prompt) -> HttpResponse:
+    reviews = project.role != "labeler"
     rankings = prompt.rankings.select_related("labeler").order_by("created")
     if not reviews:
         rankings = rankings.filter(labeler=request.user)
@@ -197,14 +144,15 @@ def drawn(ranking: Ranking, completions: list[Completion]) -> Ranking:
 
 
 def delete(request: HttpRequest, project: Project, prompt: Prompt) -> HttpResponse:
-    steps = project.kind == "steps"
-    what, labels = ("label", prompt.step_labels) if steps else ("ranking", prompt.rankings)
     if project.role == "labeler":
-        raise PermissionDenied(f"{what.title()}s are deleted by reviewers and managers of {project}; yours is labeler.")
+        raise PermissionDenied(f"Labels are deleted by reviewers and managers of {project}; yours is labeler.")
     pk = request.POST.get("delete", "")
-    label = get_object_or_404(labels, pk=pk if pk.isdecimal() else None)
+    labels = prompt.step_labels if project.kind == "steps" else prompt.rankings
+    label = get_object_or_404(labels, pk=pk if pk.isdecimal() and len(pk) < 19 else None)
     label.prompt = prompt
     delete_label(label)
-    opens = " and its place is open again" if not steps or label.labeler_id else ""
-    messages.success(request, f"The {what} is deleted{opens}. Frozen datasets keep their rows.")
+    machine = project.kind == "steps" and label.kind not in StepLabels.PEOPLE
+    opened = "" if machine else " and its place is open again"
+    what = "ranking is" if project.kind == "ranking" else "labels are"
+    messages.success(request, f"The {what} deleted{opened}. Frozen datasets keep their rows.")
     return redirect("prompt", project.slug, prompt.pk)

@@ -13,12 +13,11 @@ from annotation.progress import progress, standstill
 from annotation.ranks import Invalid
 from annotation.slots import TooLate, skip
 from annotation.steps.labeling import REASONS, next_trace, save_draft, submit_held, submit_steps
-from annotation.steps.ratings import MARKS
+from annotation.steps.ratings import MARKS, SIGNS
 from annotation.templatetags.text import markdown
 from annotation.undo import undo
 from annotation.views.posting import NOTHING, answer, besides, number, posted_prompt, refusal, wants_json
 
-SIGNS = {-1: "✕", 0: "–", 1: "✓"}
 MANY = 60  # steps from which the browser lays out only those in sight
 
 

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.counters import want_labels
-from annotation.models import Lease, Membership, Project, Prompt, Ranking
+from annotation.models import Lease, Membership, Project, Prompt, Ranking, StepLabels
 from studio.celery import app as celery_app
 
 
@@ -196,3 +196,36 @@ def test_an_unchanged_wish_touches_no_prompt(client, alice, bob, project, make_p
     client.post(settings_page, form(project, name="Renamed"))
     assert counters(prompt) == (2, 0, 2)
     assert Membership.objects.filter(project=project).count() == 2
+
+
+def test_a_steps_project_is_made_with_its_own_settings(client, alice, project):
+    client.force_login(alice)
+    steps = {"kind": "steps", "stop_at_first_bad": "on", "split_rule": "line"}
+    made = Project.objects.get(slug=client.post(reverse("project_new"), form(name="Traces") | steps).url.split("/")[2])
+    assert (made.kind, made.stop_at_first_bad, made.split_rule, made.proposals) == ("steps", True, "line", [])
+
+
+def test_settings_show_what_applies_to_the_kind_alone(client, alice, project, traces):
+    client.force_login(alice)
+    of_traces = client.get(reverse("project_settings", args=[traces.slug])).content.decode()
+    of_rankings = client.get(reverse("project_settings", args=[project.slug])).content.decode()
+    for field in ("allow_ties", "ask_ratings"):
+        assert f'name="{field}"' in of_rankings and f'name="{field}"' not in of_traces
+    for field in ("stop_at_first_bad", "split_rule"):
+        assert f'name="{field}"' in of_traces and f'name="{field}"' not in of_rankings
+
+
+def test_the_sources_a_page_proposes_are_those_that_labeled_here(client, alice, traces, trace):
+    client.force_login(alice)
+    page = reverse("project_settings", args=[traces.slug])
+    assert "No machine has labeled steps here yet" in client.get(page).content.decode()
+    StepLabels.objects.create(prompt=trace, kind="verifier", source="arithmetic", ratings=[1])
+    assert 'value="verifier:arithmetic"' in client.get(page).content.decode()
+    sent = form(traces) | {"proposals": ["verifier:arithmetic"], "split_rule": "blank_line"}
+    assert client.post(page, sent).status_code == 302
+    traces.refresh_from_db()
+    assert traces.proposals == ["verifier:arithmetic"]
+    refused = client.post(page, sent | {"proposals": ["model:invented"]})
+    assert refused.status_code == 200 and "not one of the available choices" in refused.content.decode()
+    StepLabels.objects.all().delete()
+    assert 'value="verifier:arithmetic"' in client.get(page).content.decode(), "still chosen, so still there to untick"

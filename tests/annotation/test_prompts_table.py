@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from annotation.models import Criterion, Project, Prompt, Ranking
+from annotation.views import filters
 from annotation.views import prompts as table
 
 
@@ -98,7 +99,7 @@ def test_states_divide_the_prompts(client, alice, bob, address, make_prompt):
     Prompt.objects.filter(pk=begun.pk).update(labels_given=1, open_slots=1)
     Prompt.objects.filter(pk=done.pk).update(labels_given=2, open_slots=0)
     client.force_login(alice)
-    by_state = {state: listed(client, address, state=state) for state in table.STATES}
+    by_state = {state: listed(client, address, state=state) for state in filters.STATES}
     assert by_state == {"waiting": ["waiting"], "open": ["fresh"], "progress": ["begun"], "done": ["done"]}
 
 

@@ -44,13 +44,13 @@ def test_a_reviewer_sees_each_sources_marks_beside_the_steps_and_a_labeler_only_
     client.force_login(alice)
     shown = client.get(address)
     text = shown.content.decode()
-    assert [len(step["marks"]) for step in shown.context["steps"]] == [2, 2]
-    for said in ("So it is 3.", "0.60", "model:prm", "faster than it can be read", "1 accepted, 0 corrected", "Hm."):
+    assert [[cell["mark"] for cell in row["cells"]] for row in shown.context["rows"]] == [["good"] * 2, ["bad", "good"]]
+    for said in ("So it is 3.", "0.60", "model:prm", "faster than it can be read", "1 of 1 proposals accepted", "Hm."):
         assert said in text, said
     assert "&lt;i&gt;in all&lt;/i&gt;" in text and "<i>in all" not in text
     client.force_login(bob)
     own = client.get(address)
-    assert [one.labeler for one in own.context["labels"]] == [bob] and "model:prm" not in own.content.decode()
+    assert [column.labels.labeler for column in own.context["columns"]] == [bob] and "model:prm" not in own.content.decode()
 
 
 def test_other_solutions_of_the_problem_are_linked(client, sums, trace, alice, tmp_path):
