@@ -50,7 +50,8 @@ def test_a_reviewer_sees_each_sources_marks_beside_the_steps_and_a_labeler_only_
     assert "&lt;i&gt;in all&lt;/i&gt;" in text and "<i>in all" not in text
     client.force_login(bob)
     own = client.get(address)
-    assert [column.labels.labeler for column in own.context["columns"]] == [bob] and "model:prm" not in own.content.decode()
+    assert [column.labels.labeler for column in own.context["columns"]] == [bob]
+    assert "0.60" not in own.content.decode()
 
 
 def test_other_solutions_of_the_problem_are_linked(client, sums, trace, alice, tmp_path):
