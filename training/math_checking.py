@@ -23,12 +23,17 @@ def same_in_mathematics(said: str, wanted: str) -> bool:
 class Child:
     """One process for all threads: math-verify stops endless algebra by signals, which only a main thread gets."""
 
-    def __init__(self):
+    def __init__(self, script: str = __file__, deadline: float | None = None):
+        self.script, self.deadline = script, deadline
         self.lock = threading.Lock()
         self.process: subprocess.Popen | None = None
 
     def ask(self, said: str, wanted: str) -> bool:
-        line = json.dumps([said, wanted]).encode() + b"\n"
+        return self.answer([said, wanted]) == b"1"
+
+    def answer(self, question: object) -> bytes:
+        """What the child says to a question, b"" when it said nothing in time and was ended."""
+        line = json.dumps(question).encode() + b"\n"
         with self.lock:
             try:
                 answer = self.exchange(line)
@@ -37,17 +42,17 @@ class Child:
                 answer = self.exchange(line)
             if not answer:
                 self.end()
-        return answer == b"1"
+        return answer
 
     def exchange(self, line: bytes) -> bytes:
         """The child's answer, b"" when it gave none in time."""
         if self.process is None or self.process.poll() is not None:
-            command = [sys.executable, "-P", __file__]
+            command = [sys.executable, "-P", self.script]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
             self.process = subprocess.Popen(command, **pipes, bufsize=0)
             self.wait(60)  # its first line: it has loaded
         self.process.stdin.write(line)
-        return self.wait(DEADLINE)
+        return self.wait(self.deadline or DEADLINE)
 
     def wait(self, seconds: float) -> bytes:
         with selectors.DefaultSelector() as ready:

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from training.sandbox.asserting import runnable
 from training.sandbox.inside.values import NotPlain, encoded
 
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*(?:```|~~~)[ \t]*$", re.M | re.S)
@@ -133,10 +134,11 @@ def program_in(completion: str) -> str:
 
 
 def source_of(completion: str, setup: str = "", entry_point: str = "") -> str:
-    """The program to judge. An answer that only goes on from `setup`, without the function itself, follows it."""
+    """The program to judge: what stands in `setup` (imports, helpers), then the answer. One that does not define the
+    function itself goes on where `setup` ends."""
     program = program_in(completion)
-    if not setup or (entry_point and defines(program, entry_point)):
-        return program if not setup else f"{imports_of(setup)}\n{program}"
+    if entry_point and defines(program, entry_point):
+        return f"{runnable(setup)}\n{program}"
     return setup + program
 
 
@@ -146,10 +148,3 @@ def defines(program: str, name: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(getattr(node, "name", None) == name for node in body)
-
-
-def imports_of(setup: str) -> str:
-    """What stands above the first definition: the imports an answer relies on without repeating them."""
-    lines = setup.splitlines()
-    end = next((at for at, line in enumerate(lines) if re.match(r"(def|class|async|@)\b?", line)), len(lines))
-    return "\n".join(lines[:end])

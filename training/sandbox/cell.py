@@ -135,7 +135,11 @@ class Cell:
         """How it ended, in words."""
         with suppress(Exception):
             code = self.process.wait(1)
-            names = {137: ", killed (out of memory or CPU time)", 139: " by a segmentation fault", 152: ", out of CPU time"}
+            names = {
+                137: ", killed (out of memory or CPU time)",
+                139: " by a segmentation fault",
+                152: ", out of CPU time",
+            }
             return names.get(code, f" with exit code {code}" if code else "")
         return ""
 

@@ -75,7 +75,7 @@ def load(cell: Cell, source: str) -> None:
 
 
 def called(cell: Cell, case: Call) -> str:
-    """"" when the call returned what it should, else what is wrong."""
+    """ "" when the call returned what it should, else what is wrong."""
     cell.send({"do": "call", "of": case.function, "args": case.args, "kwargs": case.kwargs})
     said = cell.receive()
     if "error" in said:
@@ -158,4 +158,3 @@ def ended(said: dict, asked: int, nonce: str) -> Verdict:
     if not asked:
         return Verdict(None, "The tests never ask the program anything.")
     return Verdict(True, "All tests passed.", 1, 1)
-

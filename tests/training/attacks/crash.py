@@ -1,0 +1,7 @@
+"""Crash the interpreter."""
+
+import ctypes
+
+
+def add(a, b):
+    ctypes.string_at(0)

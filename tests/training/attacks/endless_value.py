@@ -1,0 +1,7 @@
+"""Return a value that contains itself."""
+
+
+def add(a, b):
+    value = []
+    value.append(value)
+    return value

