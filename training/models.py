@@ -15,7 +15,7 @@ MAKES = {
     "process_reward_model": "Process reward model",
     "outcome_reward_model": "Outcome reward model",
 }
-STEP_SCORERS = ("process_reward_model", "outcome_reward_model")  # they read traces, step by step
+STEP_SCORERS = ("process_reward_model", "outcome_reward_model")
 SCORERS = ("reward_model", "outcome_reward_model")  # they score a whole answer
 HEARTBEAT = timedelta(seconds=20)  # a running job silent for longer has lost its worker
 
@@ -82,6 +82,11 @@ class ModelVersion(models.Model):
     def coming(self) -> bool:
         """Its weights are on their way here."""
         return self.status in ("fetching", "copying")
+
+    @property
+    def scores_steps(self) -> bool:
+        """It reads traces, step by step."""
+        return self.makes in STEP_SCORERS
 
     @property
     def from_folder(self) -> bool:

@@ -360,6 +360,7 @@ def test_a_win_rate_stands_with_its_interval_and_its_judge(as_, alice, make_mode
 def test_a_process_reward_models_page_scores_the_steps_of_a_solution(as_, alice, registered):
     client = as_(alice)
     page = text(client.get("/models/steps-v1/"))
+    assert '<a class="button primary" href="#trial">Try it</a>' in page
     assert 'action="/models/steps-v1/steps/"' in page and "/v1/score_steps" in page
     said = {"problem": "What is 2 + 2?", "solution": "Two and two.\r\nThat is 4.", "rule": "line"}
     answer = client.post("/models/steps-v1/steps/", said)

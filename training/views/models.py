@@ -13,7 +13,7 @@ from annotation.models import Project
 from training import artifacts, curves, fetching
 from training.lineage import lineage
 from training.lineage_drawing import draw, tree
-from training.models import MAKES, STEP_SCORERS, ModelVersion
+from training.models import MAKES, ModelVersion
 from training.register_forms import FromEndpoint, FromFolder, FromHub
 from training.views.step_scores import TrialForm
 
@@ -109,7 +109,7 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         if model.status == "ready"
         else [],
         "children": visible(request.user).filter(base=model).order_by("-pk")[:20],
-        "trial": TrialForm() if model.status == "ready" and model.makes in STEP_SCORERS else None,
+        "trial": TrialForm() if model.status == "ready" and model.scores_steps else None,
         **drawn(model),
         "base_url": request.build_absolute_uri("/v1"),
     }

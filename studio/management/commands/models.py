@@ -29,7 +29,7 @@ class Command(Verb):
         if made:
             return self.emit({"slug": made.slug, "status": made.status}, f"{made.slug} is {made.status}.")
         rows = list(ModelVersion.objects.values(*FIELDS))
-        lines = [f"{row['slug']:<40}{row['makes']:<14}{row['status']:<10}{row['message']}" for row in rows]
+        lines = [f"{row['slug']:<40}{row['makes']:<22}{row['status']:<10}{row['message']}" for row in rows]
         self.emit(rows, "\n".join(lines) or "No model yet: studio models --folder PATH")
 
     def wanted(self, options: dict) -> bool:
