@@ -8,7 +8,7 @@ VERBS = {
     "Run": ["up", "demo", "web", "worker", "trainer", "server", "beats", "settings", "migrate", "createsuperuser"],
     "Label": ["project", "import", "generate", "label", "freeze", "export"],
     "Train": ["train", "jobs"],
-    "Models": ["models", "score", "compare"],
+    "Models": ["models", "score", "compare", "search"],
 }
 DJANGO = {"migrate": "Bring the database to this version.", "createsuperuser": "Make an admin."}
 

@@ -21,8 +21,9 @@ from annotation.steps.labeling import REASONS, next_trace, submit_steps
 from annotation.store import store
 from studio.models import ApiToken
 from training.jobs import BadJob, cancel, launch
-from training.models import ModelVersion, TrainingJob
+from training.models import ModelVersion, SearchRun, TrainingJob
 from training.recipes.config import BadConfig
+from training.searching import BadSearch, queue_search
 
 
 class Token(HttpBearer):
@@ -255,6 +256,40 @@ def models(request):
     return ModelVersion.objects.visible_to(request.user)
 
 
+class SearchIn(Schema):
+    policy: str = Field(description="the model that writes the steps")
+    scorer: str = Field("", description="the model that judges them; majority vote does without")
+    strategy: str = "best_of_n"
+    problem: str
+    reference: str = Field("", description="the right answer, where it is known")
+    settings: dict[str, Any] = Field({}, description="n, width, depth, budget, temperature, …")
+
+
+class SearchOut(ModelSchema):
+    policy: str = Field(alias="policy.slug")
+    scorer: str | None = Field(None, alias="scorer.slug")
+
+    class Meta:
+        model = SearchRun
+        fields = ["id", "status", "strategy", "messages", "reference", "settings", "done", "total", "message", "result"]
+
+
+@trainings.post("/searches", response={202: SearchOut})
+def create_search(request, body: SearchIn):
+    """Search a problem; follow it at GET /searches/{id} until its `status` is succeeded, failed or cancelled."""
+    visible = ModelVersion.objects.visible_to(request.user).usable()
+    policy = get_object_or_404(visible, slug=body.policy)
+    scorer = get_object_or_404(visible, slug=body.scorer) if body.scorer else None
+    turn = [{"role": "user", "content": body.problem}]
+    return Status(202, queue_search(request.user, turn, policy, scorer, body.strategy, body.settings, body.reference))
+
+
+@trainings.get("/searches/{pk}", response=SearchOut)
+def search(request, pk: int):
+    """One search; `result` holds its tree, as far as it is, the chosen path and the votes."""
+    return get_object_or_404(SearchRun.objects.visible_to(request.user).select_related("policy", "scorer"), pk=pk)
+
+
 def with_role(found: Project, user) -> Project:
     found.role = found.role_of(user)
     return found
@@ -270,7 +305,7 @@ def refuse(status: int):
     return handler
 
 
-for kind in (Invalid, BadFile, NotFrozen, BadJob, BadConfig):
+for kind in (Invalid, BadFile, NotFrozen, BadJob, BadConfig, BadSearch):
     api.add_exception_handler(kind, refuse(422))
 api.add_exception_handler(TooLate, refuse(409))
 api.add_exception_handler(PermissionDenied, refuse(403))

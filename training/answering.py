@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from asgiref.sync import sync_to_async
 
 from annotation.templatetags.text import markdown
-from training import serving
+from training import answering_by_search, serving
 from training.models import Answer
 
 SILENT = "The model ended its answer without a word. Retry it, or ask with other settings."
 
 
 async def answer(row: Answer, again: bool = False) -> AsyncIterator[dict]:
-    """Events for the page: {"text"} pieces, then {"done", "html", …}, then {"score"}; or {"error"}."""
+    """Events for the page: {"text"} or {"progress"}, then {"done", "html", …}, then {"score"}; or {"error"}."""
     comparison = row.comparison
     if row.text and not again:
         yield finished(row)
@@ -24,9 +24,9 @@ async def answer(row: Answer, again: bool = False) -> AsyncIterator[dict]:
     sampling = comparison.sampling | ({"seed": seed + 1 + int(time.time()) % 100_000} if again and seed else {})
     begun = time.monotonic()
     try:
-        async for piece in serving.stream(row.model, comparison.messages, **sampling):
-            if "text" in piece:
-                row.text += piece["text"]
+        async for piece in pieces_of(row, again, sampling):
+            if "text" in piece or "progress" in piece:
+                row.text += piece.get("text", "")
                 yield piece
             else:
                 row.finish_reason = piece["finish_reason"] or "stop"
@@ -40,6 +40,13 @@ async def answer(row: Answer, again: bool = False) -> AsyncIterator[dict]:
     yield finished(row)
     if comparison.scorer and row.text:
         yield await scored(row)
+
+
+def pieces_of(row: Answer, again: bool, sampling: dict) -> AsyncIterator[dict]:
+    """What the model writes as it writes it, or what a search with it finds."""
+    if row.strategy_id:
+        return answering_by_search.pieces(row, again)
+    return serving.stream(row.model, row.comparison.messages, **sampling)
 
 
 async def keep(row: Answer) -> None:

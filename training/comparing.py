@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking, fingerprint
 from annotation.progress import tally
-from training.models import Answer, Comparison, Generation, ModelVersion
+from training.models import Answer, Comparison, Generation, ModelVersion, Strategy
 
 COLUMNS = range(2, 5)  # how many models are compared at once
 LETTERS = "ABCD"
@@ -21,7 +21,7 @@ class NotComparable(ValueError):
 def start(
     user,
     messages: list[dict],
-    models: Sequence[ModelVersion],
+    models: Sequence[ModelVersion | Strategy],
     sampling: dict,
     blind: bool = True,
     project: Project | None = None,
@@ -40,9 +40,20 @@ def start(
             created_by=user, messages=messages, sampling=sampling, blind=blind, project=project, scorer=scorer
         )
         Answer.objects.bulk_create(
-            Answer(comparison=comparison, column=column, model=model) for column, model in enumerate(columns)
+            Answer(comparison=comparison, column=column, **asked(entry)) for column, entry in enumerate(columns)
         )
     return comparison
+
+
+def asked(entry: ModelVersion | Strategy) -> dict:
+    """Who answers: a model alone, or searched with."""
+    return {"model": entry.policy, "strategy": entry} if isinstance(entry, Strategy) else {"model": entry}
+
+
+def entries(comparison: Comparison) -> list[ModelVersion | Strategy]:
+    """Whom a comparison asked, by column."""
+    answers = comparison.answers.select_related("model", "strategy__policy")
+    return [answer.strategy or answer.model for answer in answers]
 
 
 def follow_up(comparison: Comparison, column: int, text: str) -> Comparison:
@@ -55,9 +66,8 @@ def follow_up(comparison: Comparison, column: int, text: str) -> Comparison:
         {"role": "assistant", "content": answer.text},
         {"role": "user", "content": text.replace("\0", "").strip()},
     ]
-    models = [a.model for a in comparison.answers.select_related("model")]
     fields = {"blind": comparison.blind, "project": comparison.project, "scorer": comparison.scorer}
-    return start(comparison.created_by, messages, models, comparison.sampling, **fields)
+    return start(comparison.created_by, messages, entries(comparison), comparison.sampling, **fields)
 
 
 def ranks_of(choice: str, count: int, given: Mapping[int, int]) -> tuple[dict[int, int], bool]:
@@ -88,7 +98,7 @@ def vote(comparison: Comparison, choice: str, project: Project, ranks: Mapping[i
     comparison = Comparison.objects.select_for_update(of=("self",)).get(pk=comparison.pk)
     if comparison.ranking_id:
         return comparison.ranking
-    answers = list(comparison.answers.select_related("model"))
+    answers = list(comparison.answers.select_related("model", "strategy", "search"))
     if any(not answer.text for answer in answers):
         raise NotComparable("An answer is missing. Wait for it or retry it, then vote.")
     by_column, bad = ranks_of(choice, len(answers), ranks or {})
@@ -125,17 +135,24 @@ def place(prompt: Prompt, answers: Sequence[Answer], ranks: Mapping[int, int]) -
         completion, new = Completion.objects.get_or_create(
             prompt=prompt,
             fingerprint=fingerprint(answer.text),
-            defaults={"text": answer.text, "source": str(answer.model)},
+            defaults={"text": answer.text, "source": answer.author},
         )
         if not new and placed[completion] != ranks[answer.column]:
             raise NotComparable("Two of these answers are the same text: give them the same rank.")
         placed[completion] = ranks[answer.column]
         if new:
-            Generation.objects.create(completion=completion, model=answer.model, sampling=answer.comparison.sampling)
+            Generation.objects.create(completion=completion, model=answer.model, sampling=sampling_of(answer))
             Answer.objects.filter(pk=answer.pk).update(completion=completion)
     if len(placed) < 2:
         raise NotComparable("The answers are the same text, so there is nothing to compare. Retry with another seed.")
     return placed
+
+
+def sampling_of(answer: Answer) -> dict:
+    """How an answer came to be: sampled as the comparison says, or searched."""
+    if answer.search is None:
+        return answer.comparison.sampling
+    return answer.search.settings | {"strategy": answer.search.strategy, "search": answer.search_id}
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """Where the steps of a search stand: the chosen path along the top, others below, dead ends folded. Plain data."""
 
+from collections import defaultdict
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -17,38 +18,66 @@ GOOD, BAD = 2 / 3, 1 / 3  # scores from which on, and up to which, a step is sho
 def draw(nodes: Sequence[Node], chosen: Sequence[int], opened: Container[int] = ()) -> dict[str, Any]:
     """Boxes, folds and edges in SVG units. `opened` are steps whose every way on is drawn."""
     ways, alive, path = ways_on(nodes), living(nodes, chosen), set(chosen)
+    worth = worths(nodes)
+    split = [parted(id, ways[id], alive, path, worth, opened) for id in range(len(nodes))]
     boxes, folds, edges = [], [], []
-    places: dict[int, tuple[int, int]] = {}
-    stack, row = [("node", 0, 0, True)], 0
+    rows, lowest = {}, defaultdict(lambda: -1)  # row of each step drawn, lowest row taken in each column
+    stack = [("node", 0, 0, False)]
     while stack:  # a step's first way on comes right after it, and stands in its row
         kind, id, depth, first = stack.pop()
-        row += not first
+        parent = nodes[id].parent if kind == "node" else id
+        long = 1 if first or kind == "fold" else straight(id, split)
+        row = rows[parent] if first else 1 + max(lowest[column] for column in range(depth, depth + long))
+        lowest[depth] = row
         place = (depth * (WIDTH + GAP_X), row * (HEIGHT + GAP_Y))
         if depth:
-            edges.append(edge(places[nodes[id].parent if kind == "node" else id], place, kind == "node" and id in path))
-        shown, hidden = parted(id, nodes, ways[id], alive, path, opened)
+            start = ((depth - 1) * (WIDTH + GAP_X), rows[parent] * (HEIGHT + GAP_Y))
+            edges.append(edge(start, place, kind == "node" and id in path))
+        shown, hidden = split[id]
         if kind == "fold":
-            folds.append(fold(id, hidden, nodes, ways, place))
+            folds.append(fold(id, hidden, nodes, place))
             continue
-        places[id] = place
+        rows[id] = row
         boxes.append(box(nodes[id], place, id in path))
         nexts = [("node", way) for way in shown] + ([("fold", id)] if hidden else [])
         stack += reversed([(kind, id, depth + 1, at == 0) for at, (kind, id) in enumerate(nexts)])
-    width = max(item["x"] for item in boxes + folds) + WIDTH
-    return {"width": width, "height": row * (HEIGHT + GAP_Y) + HEIGHT, "boxes": boxes, "folds": folds, "edges": edges}
+    width, height = (max(item[side] for item in boxes + folds) for side in ("x", "y"))
+    return {"width": width + WIDTH, "height": height + HEIGHT, "boxes": boxes, "folds": folds, "edges": edges}
+
+
+def straight(id: int, split: Sequence[tuple[list[int], list[int]]]) -> int:
+    """How many boxes stand in one row from here on: the step, its first way on, and so forth."""
+    count = 1
+    while split[id][0]:
+        id, count = split[id][0][0], count + 1
+    return count + bool(split[id][1])
 
 
 def parted(
-    id: int, nodes: Sequence[Node], ways: list[int], alive: list[bool], path: Container[int], opened: Container[int]
+    id: int, ways: list[int], alive: list[bool], path: Container[int], worth: list[float], opened: Container[int]
 ) -> tuple[list[int], list[int]]:
     """Ways on that are drawn and those that are folded, the best first."""
-    order = sorted(ways, key=lambda way: (way not in path, -standing(nodes[way]), way))
+    order = sorted(ways, key=lambda way: (way not in path, -worth[way], way))
     shown = order if id in opened else [way for way in order if alive[way]][:MOST]
     return shown, [way for way in order if way not in shown]
 
 
+def worths(nodes: Sequence[Node]) -> list[float]:
+    """What ways on are ordered by: the highest value of a path through the step.
+
+    >>> worths([Node(0, None, ""), Node(1, 0, "a", value=0.9), Node(2, 1, "b", value=0.4), Node(3, 0, "c", score=0.7)])
+    [0.7, 0.4, 0.4, 0.7]
+    """
+    best: list[float | None] = [None] * len(nodes)
+    for node in reversed(nodes):
+        if best[node.id] is None:  # nothing came of it
+            best[node.id] = standing(node)
+        if node.parent is not None:
+            best[node.parent] = max(best[node.id], -1.0 if best[node.parent] is None else best[node.parent])
+    return best
+
+
 def standing(node: Node) -> float:
-    """What ways on from one step are ordered by."""
     return next((number for number in (node.value, node.score) if number is not None), 0.0)
 
 
@@ -111,9 +140,7 @@ def clip(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def fold(
-    parent: int, hidden: list[int], nodes: Sequence[Node], ways: list[list[int]], place: tuple[int, int]
-) -> dict[str, Any]:
+def fold(parent: int, hidden: list[int], nodes: Sequence[Node], place: tuple[int, int]) -> dict[str, Any]:
     """What stands for the ways on that are not drawn: how many, why, and how good the best was."""
     states = {nodes[way].state for way in hidden}
     word = WORDS.get(next(iter(states)), "more") if len(states) == 1 else "more"

@@ -1,7 +1,8 @@
 """Search many problems with references by several strategies, and plot accuracy against N and against tokens."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,38 @@ def problems_of(project: Project, most: int) -> list[dict]:
     return [list(found.values())[int(at * every)] for at in range(min(most, len(found)))]
 
 
-def queue_evaluation(
+def problems_in(lines: Iterable[str]) -> list[dict]:
+    """Problems of a JSONL file: {"problem" or "question" or "messages", "reference" or "answer"} a line.
+
+    >>> problems_in(['{"question": "2 + 2?", "answer": "4"}'])
+    [{'messages': [{'role': 'user', 'content': '2 + 2?'}], 'reference': '4'}]
+    """
+    return [problem_in(line, at) for at, line in enumerate(lines, 1) if line.strip()]
+
+
+def problem_in(line: str, at: int) -> dict:
+    try:
+        row = json.loads(line)
+        text = next((row[name] for name in ("problem", "question", "prompt") if isinstance(row.get(name), str)), None)
+    except (ValueError, AttributeError):
+        raise BadSearch(f"Line {at} is not a JSON object.") from None
+    messages = row.get("messages") or (text and [{"role": "user", "content": text}])
+    if not isinstance(messages, list) or not all(isinstance(turn, dict) and "content" in turn for turn in messages):
+        raise BadSearch(f'Line {at} has no problem: give "problem", "question" or "messages".')
+    reference = next((row[name] for name in ("reference", "answer") if row.get(name) not in (None, "")), None)
+    if reference is None:
+        raise BadSearch(f'Line {at} has no reference answer: give "reference" or "answer".')
+    return {"messages": messages, "reference": str(reference)}
+
+
+def queue_evaluation(user, *what: Any, **options: Any) -> SearchEvaluation:
+    """Note an evaluation, as `make_evaluation` does, and wake a worker. Raises BadSearch."""
+    made = make_evaluation(user, *what, **options)
+    wake.on_commit("training.tasks.evaluate_search", made.pk)
+    return made
+
+
+def make_evaluation(
     user,
     name: str,
     problems: Sequence[dict],
@@ -43,16 +75,14 @@ def queue_evaluation(
     knobs: dict[str, Any],
     project: Project | None = None,
 ) -> SearchEvaluation:
-    """Note an evaluation and wake a worker. Raises BadSearch."""
+    """An evaluation that waits to be run. Raises BadSearch."""
     check(problems, strategies, ns)
-    known = [resolved(strategy, scorer, knobs | {"n": n}) for strategy in strategies for n in ns]
-    made = SearchEvaluation.objects.create(
+    known = [resolved(strategy, policy, scorer, knobs | {"n": n}) for strategy in strategies for n in ns]
+    return SearchEvaluation.objects.create(
         name=name, project=project, problems=list(problems), policy=policy, scorer=scorer,
         strategies=list(dict.fromkeys(strategies)), ns=sorted(set(ns)), settings=known[0], total=len(problems),
         created_by=user,
     )  # fmt: skip
-    wake.on_commit("training.tasks.evaluate_search", made.pk)
-    return made
 
 
 def check(problems: Sequence[dict], strategies: Sequence[str], ns: Sequence[int]) -> None:
@@ -75,14 +105,17 @@ def wake_lost() -> int:
     return background.wake_lost(SearchEvaluation, "training.tasks.evaluate_search")
 
 
-def run_evaluation(evaluation: SearchEvaluation) -> None:
-    """What a worker does: problem after problem. What is done stays, and a second call goes on after it."""
+def run_evaluation(evaluation: SearchEvaluation, progress: Callable[[int, int], None] = lambda *_: None) -> None:
+    """What a worker does: problem after problem. What is done stays, and a second call goes on after it.
+
+    `progress` hears how many problems are done, of how many.
+    """
     if not claim(evaluation):
         return
     SearchEvaluation.objects.filter(pk=evaluation.pk).update(done=len(evaluation.outcomes))
     status, message = "succeeded", ""
     try:
-        asyncio.run(evaluated(evaluation))
+        asyncio.run(evaluated(evaluation, progress))
     except Stopped:
         status = "cancelled"
     except ServingError as error:
@@ -92,11 +125,11 @@ def run_evaluation(evaluation: SearchEvaluation) -> None:
     end(evaluation, status, message, points=made)
 
 
-async def evaluated(evaluation: SearchEvaluation) -> None:
+async def evaluated(evaluation: SearchEvaluation, progress: Callable[[int, int], None]) -> None:
     """Search what is left, some problems at once."""
     done = {outcome["problem"] for outcome in evaluation.outcomes}
     left = [at for at in range(len(evaluation.problems)) if at not in done]
-    under_way = asyncio.gather(*(follow(evaluation, left[start::AT_ONCE]) for start in range(AT_ONCE)))
+    under_way = asyncio.gather(*(follow(evaluation, left[start::AT_ONCE], progress) for start in range(AT_ONCE)))
     beating = asyncio.create_task(beat(evaluation, under_way.cancel))
     try:
         await under_way
@@ -106,7 +139,7 @@ async def evaluated(evaluation: SearchEvaluation) -> None:
         beating.cancel()
 
 
-async def follow(evaluation: SearchEvaluation, places: Sequence[int]) -> None:
+async def follow(evaluation: SearchEvaluation, places: Sequence[int], progress: Callable[[int, int], None]) -> None:
     for place in places:
         served = served_for(evaluation, evaluation.problems[place]["messages"])
         try:
@@ -116,6 +149,7 @@ async def follow(evaluation: SearchEvaluation, places: Sequence[int]) -> None:
             served.stop()
             raise
         await sync_to_async(keep)(evaluation, outcome)
+        progress(len(evaluation.outcomes), evaluation.total)
 
 
 def keep(evaluation: SearchEvaluation, outcome: dict) -> None:

@@ -24,7 +24,7 @@ def plot(points: Sequence[Point], along: str) -> dict[str, Any]:
         line(name, at, [p for p in points if p.strategy == name], along, place_x, place_y)
         for at, name in enumerate(names)
     ]
-    ticks_y = [{"y": place_y(low + (high - low) * k / 4), "share": low + (high - low) * k / 4} for k in range(5)]
+    ticks_y = [{"y": place_y(share), "share": share} for share in tenths(low, high)]
     area = {"left": LEFT, "right": WIDTH - RIGHT, "bottom": HEIGHT - BOTTOM, "top": TOP}
     size = {"width": WIDTH, "height": HEIGHT, "axis": NAMES[along], "area": area}
     return size | {"lines": lines, "x": ticks_x, "y": ticks_y}
@@ -89,6 +89,16 @@ def bounds(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]
     """
     low, high = int(min(lows) * 10) / 10, min(1.0, (int(max(highs) * 10 - 1e-9) + 1) / 10)
     return (low, high) if high - low >= 0.2 - 1e-9 else (round(max(0.0, high - 0.2), 1), max(high, 0.2))
+
+
+def tenths(low: float, high: float) -> list[float]:
+    """Every tenth between two, or every fifth where there are many.
+
+    >>> tenths(0.3, 0.6), tenths(0.0, 1.0)
+    ([0.3, 0.4, 0.5, 0.6], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    """
+    first, last = round(low * 10), round(high * 10)
+    return [k / 10 for k in range(first, last + 1) if last - first <= 5 or k % 2 == 0]
 
 
 def mark(kind: str, x: float, y: float, r: float = 4.5) -> str:

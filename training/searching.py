@@ -27,8 +27,12 @@ class BadSearch(ValueError):
     """This cannot be searched so; the message names what to change."""
 
 
-def resolved(strategy: str, scorer: ModelVersion | None, knobs: dict[str, Any]) -> dict[str, Any]:
+def resolved(strategy: str, policy: ModelVersion, scorer: ModelVersion | None, knobs: dict[str, Any]) -> dict[str, Any]:
     """Every setting with its value. Raises BadSearch."""
+    if policy.makes != "policy":
+        raise BadSearch(f"{policy} is a {policy.get_makes_display().lower()}; it writes no steps.")
+    if scorer is not None and scorer.makes == "policy":
+        raise BadSearch(f"{scorer} is a policy; steps are judged by a process, outcome or other reward model.")
     if unknown := set(knobs) - set(KNOBS):
         raise BadSearch(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(KNOBS)}.")
     known = KNOBS | {name: value for name, value in knobs.items() if value is not None}
@@ -56,15 +60,28 @@ def queue_search(
     reference: str = "",
 ) -> SearchRun:
     """Note a search and wake a worker. Raises BadSearch."""
+    made = make_search(user, messages, policy, scorer, strategy, knobs, reference)
+    wake.on_commit("training.tasks.search", made.pk)
+    return made
+
+
+def make_search(
+    user,
+    messages: list[dict],
+    policy: ModelVersion,
+    scorer: ModelVersion | None,
+    strategy: str,
+    knobs: dict[str, Any],
+    reference: str = "",
+) -> SearchRun:
+    """A search that waits to be run. Raises BadSearch."""
     if not messages or not messages[-1]["content"].strip():
         raise BadSearch("Write the problem to search.")
-    known = resolved(strategy, scorer, knobs)
-    made = SearchRun.objects.create(
+    known = resolved(strategy, policy, scorer, knobs)
+    return SearchRun.objects.create(
         messages=messages, reference=reference, policy=policy, scorer=scorer, strategy=strategy, settings=known,
         total=goal(strategy, known), created_by=user,
     )  # fmt: skip
-    wake.on_commit("training.tasks.search", made.pk)
-    return made
 
 
 def goal(strategy: str, knobs: dict[str, Any]) -> int:
@@ -189,11 +206,18 @@ def outcome(result: Result) -> str:
     return said.strip()
 
 
-def name_of(strategy: str, policy: ModelVersion, scorer: ModelVersion | None, knobs: dict[str, Any]) -> str:
-    """How people call a way to search: “SmolLM2 v1 · best of 8 by PRM v2”."""
+def how(strategy: str, n: int) -> str:
+    """
+    >>> how("weighted", 16), how("beam", 16)
+    ('weighted best of 16', 'beam search, N 16')
+    """
     plain = search.STRATEGIES[strategy].name
-    how = plain.replace("of N", f"of {knobs['n']}") if "of N" in plain else f"{plain}, N {knobs['n']}"
-    return f"{policy} · {how}" + (f" by {scorer}" if scorer else "")
+    return plain.replace("of N", f"of {n}") if "of N" in plain else f"{plain}, N {n}"
+
+
+def name_of(strategy: str, policy: ModelVersion, scorer: ModelVersion | None, knobs: dict[str, Any]) -> str:
+    """What people call a way to search: “SmolLM2 v1 · best of 8 by PRM v2”."""
+    return f"{policy} · {how(strategy, knobs['n'])}" + (f" by {scorer}" if scorer else "")
 
 
 def offer(run: SearchRun, user) -> Strategy:

@@ -43,6 +43,7 @@ urlpatterns = [
     path("compare/", compare.compare, name="compare"),
     path("compare/<int:pk>/", compare.comparison, name="comparison"),
     path("compare/<int:pk>/answers/<int:column>/", compare.comparison_answer, name="comparison_answer"),
+    path("compare/<int:pk>/answers/<int:column>/search/", compare.answer_search, name="answer_search"),
     path("compare/<int:pk>/run/", compare.comparison_run, name="comparison_run"),
     path("compare/<int:pk>/vote/", compare.comparison_vote, name="comparison_vote"),
     path("compare/<int:pk>/take-back/", compare.comparison_take_back, name="comparison_take_back"),

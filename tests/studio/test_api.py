@@ -8,6 +8,7 @@ import pytest
 from annotation.models import Dataset, Import, Membership, Ranking, StepLabels
 from studio.models import ApiToken
 from tests.live import streamed
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -157,6 +158,21 @@ def test_a_job_says_where_it_runs(api, project, alice):
     ):
         reply = api(alice, "post", "/jobs", body | wrong)
         assert reply.status_code == 422 and says in reply.json()["detail"]
+
+
+def test_a_search_is_queued_and_read(api, alice, bob, carol):
+    for name, makes in (("small", "policy"), ("prm", "process_reward_model")):
+        ModelVersion.objects.create(name=name, version=1, slug=f"{name}-v1", makes=makes)
+    body = {"policy": "small-v1", "scorer": "prm-v1", "strategy": "beam", "problem": "2 + 2?", "reference": "4"}
+    made = api(bob, "post", "/searches", body | {"settings": {"n": 4, "budget": 100}})
+    assert made.status_code == 202
+    found = api(bob, "get", f"/searches/{made.json()['id']}").json()
+    assert (found["status"], found["policy"], found["scorer"], found["total"]) == ("queued", "small-v1", "prm-v1", 100)
+    assert found["settings"]["n"] == 4 and found["result"] is None
+    assert api(carol, "get", f"/searches/{found['id']}").status_code == 404
+    refused = api(bob, "post", "/searches", body | {"scorer": ""})
+    assert refused.status_code == 422 and "needs a scorer" in refused.json()["detail"]
+    assert "beams: no such setting" in api(bob, "post", "/searches", body | {"settings": {"beams": 1}}).json()["detail"]
 
 
 def test_the_api_describes_itself(client, alice):

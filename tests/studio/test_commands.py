@@ -176,6 +176,25 @@ def test_models_answer_are_scored_and_compared(read, studio, registered, project
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_problem_is_searched_and_strategies_are_evaluated(read, studio, registered, tmp_path):
+    few = ["--max-tokens", 16, "--step-tokens", 6, "--separator", "e", "--seed", 3, "--depth", 3]
+    asked = ["search", "small-v1", "What is 2 + 2?", "--scorer", "steps-v1", "--reference", 4, "--n", 4, *few]
+    said = read(*asked, "--strategy", "beam")
+    assert (said["status"], said["strategy"]) == ("succeeded", "beam")
+    assert sum(said["nodes"].values()) > 3 and said["policy_tokens"] > 0 and said["scorer_tokens"] > 0
+    assert f"Its tree: /search/{said['id'] + 1}/" in studio(*asked)
+    (tmp_path / "sums.jsonl").write_text(
+        '{"question": "1 + 1?", "answer": "2"}\n{"problem": "2 + 2?", "reference": 4}\n'
+    )
+    asked = ["search", "small-v1", "--file", tmp_path / "sums.jsonl", "--scorer", "steps-v1", *few]
+    asked += ["--strategies", "majority,weighted,beam", "--n", "1,2"]
+    points = read(*asked)["points"]
+    assert [(p["strategy"], p["n"]) for p in points[:3]] == [("majority", 1), ("majority", 2), ("weighted", 1)]
+    assert all(p["low"] <= p["accuracy"] <= p["high"] and p["problems"] == 2 for p in points)
+    assert "weighted best of N" in studio(*asked)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_model_answers_the_prompts_of_a_project(read, registered, project, tmp_path):
     (tmp_path / "prompts.txt").write_text("Alone?\n")
     read("import", project.slug, tmp_path / "prompts.txt")
@@ -239,6 +258,13 @@ WRONG = [
     (["generate", "small-v1", "Hello"], "The model server at http://127.0.0.1:1/v1 does not answer"),
     (["score", "small-v1", "--prompt", "a", "--completion", "b"], "does not answer"),
     (["score", "small-v1", "--prompt", "a"], "Say what to score"),
+    (["search", "small-v1"], "Give a problem, or --project, or --file."),
+    (["search", "small-v1", "2 + 2?"], "Best of n needs a scorer"),
+    (["search", "small-v1", "2 + 2?", "--strategy", "guess"], "'guess' is not a strategy; there are majority,"),
+    (["search", "small-v1", "2 + 2?", "--strategy", "majority", "--n", "many"], "many"),
+    (["search", "small-v1", "2 + 2?", "--strategy", "majority"], "does not answer"),
+    (["search", "small-v1", "--file", "/no/such.jsonl", "--strategy", "majority"], "/no/such.jsonl cannot be read"),
+    (["search", "none", "2 + 2?"], "No model 'none'. There is: small-v1."),
     (["compare", "small-v1", "none", "--scorer", "small-v1", "--dataset", "pairs"], "No model 'none'."),
 ]
 

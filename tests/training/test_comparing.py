@@ -1,16 +1,19 @@
 """Comparison: several models answer one message, and a vote is a ranking like any other."""
 
 import json
+import threading
+import time
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from annotation.models import Project, Prompt, Ranking, Tally
 from annotation.progress import progress
 from tests.live import streamed
-from training import comparing, serving
+from training import comparing, searching, serving
 from training.comparing import NotComparable
-from training.models import Comparison, Generation, ModelVersion
+from training.models import Comparison, Generation, ModelVersion, SearchRun, Strategy
 
 QUESTION = [{"role": "user", "content": "What is the capital of Peru?"}]
 
@@ -163,3 +166,104 @@ class TestWithARunningServer:
         client.post(reverse("comparison_run", args=[comparison.pk]))
         assert "gone-v1" in comparison.answers.get(model=registered["wide"]).error
         assert comparison.answers.get(model=registered["small"]).text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("served")
+class TestStrategies:
+    """A way to search is chosen, asked and voted on as if it were a model."""
+
+    @pytest.fixture
+    def strategy(self, registered, bob):
+        knobs = searching.KNOBS | {"n": 3, "max_tokens": 12}
+        models = {"policy": registered["small"], "scorer": registered["taste"]}
+        return Strategy.objects.create(
+            name="small v1 · best of 3", strategy="best_of_n", settings=knobs, created_by=bob, **models
+        )
+
+    def ask(self, client, registered, project, strategy, **fields):
+        form = {"message": "Say something.", "models": [registered["wide"].pk], "strategies": [strategy.pk]}
+        form |= {"temperature": 0.8, "top_p": 1, "max_tokens": 8, "seed": 3, "project": project.pk} | fields
+        client.post(reverse("compare"), form)
+        comparison = Comparison.objects.get()
+        return comparison, comparison.answers.get(strategy=strategy)
+
+    def events(self, client, answer, **body):
+        """What its column hears while a worker searches."""
+        reply = client.post(reverse("comparison_answer", args=[answer.comparison_id, answer.column]), body)
+        worker = threading.Thread(target=search_what_waits)
+        worker.start()
+        told = [json.loads(line) for line in streamed(reply).splitlines()]
+        worker.join()
+        return told
+
+    def test_a_column_tells_its_progress_then_the_chosen_solution(self, client, registered, project, bob, strategy):
+        client.force_login(bob)
+        comparison, answer = self.ask(client, registered, project, strategy, blind="")
+        events = self.events(client, answer)
+        answer.refresh_from_db()
+        assert "Waiting for a worker" in events[0]["progress"] and events[-1]["done"]
+        assert answer.text == "".join(event.get("text", "") for event in events) != ""
+        assert answer.search.status == "succeeded" and answer.tokens == answer.search.result["policy_tokens"]
+        page = client.get(comparison.get_absolute_url()).content.decode()
+        assert "small v1 · best of 3" in page and "its tree" in page
+        tree = client.get(reverse("answer_search", args=[comparison.pk, answer.column]))
+        assert tree.url == answer.search.get_absolute_url()
+
+    def test_a_vote_on_it_is_a_ranking_that_names_the_strategy(self, client, registered, project, bob, strategy):
+        client.force_login(bob)
+        comparison, answer = self.ask(client, registered, project, strategy, blind="on")
+        self.events(client, answer)
+        comparison.answers.exclude(pk=answer.pk).update(text="Else.")
+        ranking = comparing.vote(comparison, comparing.LETTERS[answer.column], project)
+        best = ranking.ranked.get(rank=1).completion
+        assert best.source == "small v1 · best of 3"
+        generation = Generation.objects.get(completion=best)
+        assert (generation.model, generation.sampling["strategy"]) == (registered["small"], "best_of_n")
+        assert generation.sampling["n"] == 3
+
+    def test_names_hidden_neither_progress_nor_tree_tell_which_is_searched(
+        self, client, registered, project, bob, strategy
+    ):
+        client.force_login(bob)
+        comparison, answer = self.ask(client, registered, project, strategy, blind="on")
+        assert {event["progress"] for event in self.events(client, answer) if "progress" in event} == {"…"}
+        page = client.get(comparison.get_absolute_url()).content.decode()
+        assert "best of 3" not in page and "its tree" not in page
+        assert client.get(reverse("answer_search", args=[comparison.pk, answer.column])).status_code == 404
+
+    def test_a_search_that_is_stopped_ends(self, client, registered, project, bob, strategy):
+        client.force_login(bob)
+        _, answer = self.ask(client, registered, project, strategy)
+        answer.search = searching.queue_search(
+            bob, QUESTION, strategy.policy, strategy.scorer, "best_of_n", strategy.settings
+        )
+        answer.save()
+        reply = client.post(reverse("comparison_answer", args=[answer.comparison_id, answer.column]), {"stop": "1"})
+        assert reply.status_code == 204
+        answer.search.refresh_from_db()
+        assert answer.search.status == "cancelled"
+
+    def test_asking_again_asks_the_same_strategy(self, client, registered, project, bob, strategy):
+        client.force_login(bob)
+        comparison, _ = self.ask(client, registered, project, strategy)
+        client.post(reverse("comparison_retry", args=[comparison.pk]))
+        again = Comparison.objects.first()
+        assert again != comparison and comparing.entries(again).count(strategy) == 1
+
+    def test_a_strategy_of_somebody_else_cannot_be_asked(self, client, registered, project, carol, strategy):
+        client.force_login(carol)
+        form = {"message": "Hello", "models": [registered["wide"].pk], "strategies": [strategy.pk]}
+        client.post(reverse("compare"), form | {"temperature": 1, "top_p": 1, "max_tokens": 8})
+        assert not Comparison.objects.exists()
+
+
+def search_what_waits() -> None:
+    """What a worker does with the searches in its queue, once the first has come."""
+    until = time.monotonic() + 20
+    while not (waiting := list(SearchRun.objects.filter(status="queued"))) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.3)  # so that its page sees it wait
+    for run in waiting:
+        searching.run_search(run)
+    connection.close()

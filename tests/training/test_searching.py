@@ -20,7 +20,7 @@ KNOBS = {"n": 4, "width": 2, "depth": 3, "max_tokens": 24, "step_tokens": 8, "se
 def searched(registered, alice):
     """A search done here and now."""
 
-    def search(strategy="weighted", scorer="taste", reference="", **knobs):
+    def search(strategy="weighted", scorer="answers", reference="", **knobs):
         judge = registered[scorer] if scorer else None
         run = searching.queue_search(alice, PROBLEM, registered["small"], judge, strategy, KNOBS | knobs, reference)
         searching.run_search(run)
@@ -32,12 +32,20 @@ def searched(registered, alice):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_searches_with_served_models(searched, strategy):
-    run = searched(strategy)
+    run = searched(strategy, scorer="steps")
     result = Result.from_json(run.result)
     assert (run.status, run.done) == ("succeeded", run.total), run.message
     assert len(result.nodes) > 4 and result.chosen and result.policy_tokens > 0
     if strategy != "majority":
         assert result.scorer_tokens > 0 and any(node.value is not None for node in result.nodes)
+
+
+@pytest.mark.parametrize(("scorer", "scored"), [("steps", "every"), ("answers", "last"), ("taste", "last")])
+def test_a_process_reward_model_scores_every_step_and_others_the_last(searched, scorer, scored):
+    result = Result.from_json(searched("best_of_n", scorer).result)
+    steps = [result.nodes[id] for id in result.chosen if result.nodes[id].step]
+    assert all(0 <= node.score <= 1 for node in (steps if scored == "every" else steps[-1:]))
+    assert scored == "every" or all(node.score is None for node in steps[:-1])
 
 
 def test_the_same_seed_grows_the_same_tree(searched):
@@ -73,8 +81,8 @@ def test_an_answer_is_held_against_the_reference(searched):
 def test_a_scorer_that_refuses_fails_the_search_and_keeps_its_tree(searched, registered):
     ModelVersion.objects.filter(pk=registered["taste"].pk).update(makes="process_reward_model")
     registered["taste"].refresh_from_db()
-    run = searched("weighted")
-    assert run.status == "failed" and "The tree so far is kept" in run.message
+    run = searched("weighted", "taste")
+    assert run.status == "failed" and "does not score steps" in run.message and "so far is kept" in run.message
     assert len(run.result["nodes"]) > 4
 
 
@@ -114,15 +122,21 @@ def test_a_queued_search_that_is_cancelled_never_starts(registered, alice):
         ("guess", None, {}, "'guess' is not a strategy"),
         ("majority", None, {"n": 0}, "n is 0"),
         ("majority", None, {"beams": 3}, "beams: no such setting"),
+        ("weighted", "wide", {}, "wide v1 is a policy"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(registered, alice, strategy, scorer, knobs, message):
     with pytest.raises(BadSearch, match=message):
-        searching.queue_search(alice, PROBLEM, registered["small"], scorer, strategy, knobs)
+        searching.queue_search(alice, PROBLEM, registered["small"], registered.get(scorer), strategy, knobs)
     assert not SearchRun.objects.exists()
+
+
+def test_a_reward_model_writes_no_steps(registered, alice):
+    with pytest.raises(BadSearch, match="taste v1 is a reward model; it writes no steps"):
+        searching.queue_search(alice, PROBLEM, registered["taste"], None, "majority", KNOBS)
 
 
 def test_a_search_can_be_offered_as_a_strategy_once(searched, alice):
     run = searched("best_of_n")
     assert searching.offer(run, alice) == searching.offer(run, alice)
-    assert Strategy.objects.get().name == "small v1 · best of 4 by taste v1"
+    assert Strategy.objects.get().name == "small v1 · best of 4 by answers v1"

@@ -7,16 +7,18 @@ from asgiref.sync import sync_to_async
 from django import forms
 from django.contrib import messages as flash
 from django.db.models import Max
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from annotation.access import project_or_404
 from annotation.models import Project, Prompt, fingerprint
-from training import comparing
+from training import answering_by_search, comparing
 from training.answering import answer as answer_events
 from training.comparing import LETTERS, NotComparable
-from training.models import SCORERS, Answer, Comparison, ModelVersion
+from training.models import SCORERS, Answer, Comparison, ModelVersion, Strategy
+
+SEARCHED = ("strategy__policy", "strategy__scorer", "search")
 
 
 class ComparisonForm(forms.Form):
@@ -25,7 +27,12 @@ class ComparisonForm(forms.Form):
     message = forms.CharField(widget=forms.Textarea(attrs={"rows": 4, "dir": "auto"}), label="Message")
     system = forms.CharField(widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}), required=False)
     prompt = forms.IntegerField(widget=forms.HiddenInput, required=False)
-    models = forms.ModelMultipleChoiceField(ModelVersion.objects.none(), widget=forms.CheckboxSelectMultiple)
+    models = forms.ModelMultipleChoiceField(
+        ModelVersion.objects.none(), widget=forms.CheckboxSelectMultiple, required=False
+    )
+    strategies = forms.ModelMultipleChoiceField(
+        Strategy.objects.none(), widget=forms.CheckboxSelectMultiple, required=False
+    )
     project = forms.ModelChoiceField(Project.objects.none(), required=False, empty_label="decide when you vote")
     scorer = forms.ModelChoiceField(ModelVersion.objects.none(), required=False, empty_label="no scores")
     blind = forms.BooleanField(required=False, initial=True, label="Blind: names after the vote")
@@ -40,13 +47,20 @@ class ComparisonForm(forms.Form):
         self.fields["models"].queryset = visible.filter(makes="policy").order_by("name", "version")
         self.fields["scorer"].queryset = visible.filter(makes__in=SCORERS).order_by("name", "version")
         self.fields["project"].queryset = Project.objects.visible_to(user).filter(kind="ranking").distinct()
+        usable = {"policy__status": "ready", "policy__in": visible}
+        self.fields["strategies"].queryset = Strategy.objects.visible_to(user).filter(**usable).select_related("policy")
         self.user = user
 
-    def clean_models(self):
-        chosen = list(self.cleaned_data["models"])
-        if len(chosen) not in comparing.COLUMNS:
-            raise forms.ValidationError("Choose two to four models.")
-        return chosen
+    def clean(self) -> dict:
+        data = super().clean()
+        self.entries = [*data.get("models", ()), *data.get("strategies", ())]
+        if len(self.entries) not in comparing.COLUMNS:
+            self.add_error("models", "Choose two to four models.")
+        return data
+
+    @property
+    def choices(self) -> int:
+        return self.fields["models"].queryset.count() + self.fields["strategies"].queryset.count()
 
     def conversation(self) -> list[dict]:
         """The drawn prompt's chat with its last message as edited, else system and message."""
@@ -78,7 +92,9 @@ def first_values(request: HttpRequest) -> dict:
     values = dict(last.sampling) | {"project": last.project_id, "scorer": last.scorer_id} if last else {}
     named = [slug for slug in request.GET.getlist("model") if "\0" not in slug]
     chosen = ModelVersion.objects.filter(slug__in=named).values_list("pk", flat=True)
-    values["models"] = list(chosen) or (last and [a.model_id for a in last.answers.all()]) or []
+    asked = [] if chosen or not last else last.answers.all()
+    values["models"] = list(chosen) or [answer.model_id for answer in asked if not answer.strategy_id]
+    values["strategies"] = [answer.strategy_id for answer in asked if answer.strategy_id]
     if slug := request.GET.get("draw"):
         project = project_or_404(request.user, slug)
         values["project"] = project.pk
@@ -92,9 +108,11 @@ def compare(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         options = {"blind": data["blind"], "project": data["project"], "scorer": data["scorer"]}
-        made = comparing.start(request.user, form.conversation(), data["models"], form.sampling(), **options)
+        made = comparing.start(request.user, form.conversation(), form.entries, form.sampling(), **options)
         return redirect(made)
-    recent = Comparison.objects.filter(created_by=request.user).prefetch_related("answers__model")[:12]
+    recent = Comparison.objects.filter(created_by=request.user).prefetch_related("answers__model", "answers__strategy")[
+        :12
+    ]
     drawn = Prompt.objects.visible_to(request.user).filter(pk=form["prompt"].value() or 0).first()
     context = {"form": form, "recent": recent, "drawn": drawn, "place": "compare"}
     return render(request, "training/compare.html", context)
@@ -107,7 +125,7 @@ def own(request: HttpRequest, pk: int) -> Comparison:
 
 def comparison(request: HttpRequest, pk: int) -> HttpResponse:
     found = own(request, pk)
-    answers = list(found.answers.select_related("model"))
+    answers = list(found.answers.select_related("model", "strategy"))
     for row in answers:
         row.letter = LETTERS[row.column]
     context = {
@@ -133,13 +151,16 @@ def voted(found: Comparison, answers: list[Answer]) -> str:
     best = [row for row in answers if row.rank == 1]
     if found.ranking.all_bad:
         return "all are bad"
-    return "a tie" if len(best) == len(answers) else " and ".join(f"{r.letter}, {r.model}" for r in best)
+    return "a tie" if len(best) == len(answers) else " and ".join(f"{r.letter}, {r.author}" for r in best)
 
 
 @require_POST
 async def comparison_answer(request: HttpRequest, pk: int, column: int) -> HttpResponse:
-    """Stream one answer as JSON lines; `again` asks anew."""
+    """Stream one answer as JSON lines; `again` asks anew, `stop` ends the search behind it."""
     row = await sync_to_async(unanswered)(request, pk, column)
+    if request.POST.get("stop") == "1":
+        await sync_to_async(answering_by_search.stop)(row)
+        return HttpResponse(status=204)
     again = request.POST.get("again") == "1" and not row.comparison.ranking_id  # what was voted on stays
 
     async def lines():
@@ -149,9 +170,17 @@ async def comparison_answer(request: HttpRequest, pk: int, column: int) -> HttpR
     return StreamingHttpResponse(lines(), content_type="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
 
 
+def answer_search(request: HttpRequest, pk: int, column: int) -> HttpResponse:
+    """The tree behind an answer, once its author may be known."""
+    row = unanswered(request, pk, column)
+    if row.search is None or (row.comparison.blind and not row.comparison.ranking_id):
+        raise Http404
+    return redirect(row.search)
+
+
 def unanswered(request: HttpRequest, pk: int, column: int) -> Answer:
     found = own(request, pk)
-    rows = Answer.objects.select_related("comparison__scorer", "model")
+    rows = Answer.objects.select_related("comparison__scorer", "model", *SEARCHED)
     return get_object_or_404(rows, comparison=found, column=column)
 
 
@@ -159,7 +188,7 @@ def unanswered(request: HttpRequest, pk: int, column: int) -> Answer:
 async def comparison_run(request: HttpRequest, pk: int) -> HttpResponse:
     """Without JavaScript: fetch every missing answer, then show the page."""
     found = await sync_to_async(own)(request, pk)
-    async for row in found.answers.select_related("comparison__scorer", "model").filter(text=""):
+    async for row in found.answers.select_related("comparison__scorer", "model", *SEARCHED).filter(text=""):
         async for _ in answer_events(row):
             pass
     return redirect("comparison", pk)
@@ -202,7 +231,6 @@ def comparison_next(request: HttpRequest, pk: int) -> HttpResponse:
 def comparison_retry(request: HttpRequest, pk: int) -> HttpResponse:
     """The same question again, as a new comparison with another seed."""
     found = own(request, pk)
-    models = [a.model for a in found.answers.select_related("model")]
     sampling = {key: value for key, value in found.sampling.items() if key != "seed"}
     fields = {"blind": found.blind, "project": found.project, "scorer": found.scorer}
-    return redirect(comparing.start(request.user, found.messages, models, sampling, **fields))
+    return redirect(comparing.start(request.user, found.messages, comparing.entries(found), sampling, **fields))

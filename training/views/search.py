@@ -11,14 +11,14 @@ from django.views.decorators.http import require_POST
 from annotation.access import project_or_404
 from annotation.models import Project
 from training import background, search_drawing, searching
-from training.models import ModelVersion, SearchEvaluation, SearchRun, Strategy
+from training.models import STEP_SCORERS, ModelVersion, SearchEvaluation, SearchRun, Strategy
 from training.search import STRATEGIES
 from training.search_tree import STATES, Node, Result
 from training.search_votes import AGGREGATES
 from training.searching import KNOBS, BadSearch
 from training.views.compare import drawn_prompt
 
-SCORERS = ("process_reward_model", "outcome_reward_model", "reward_model")
+JUDGES = (*STEP_SCORERS, "reward_model")
 SEPARATORS = {"blank_line": "\n\n", "line": "\n"}
 AGGREGATE_WORDS = {"min": "its worst step", "prod": "the product of its steps", "last": "its last step"}
 ZOOMS = (50, 75, 100)
@@ -58,7 +58,7 @@ class ModelsForm(forms.Form):
         super().__init__(*args, **kwargs)
         visible = ModelVersion.objects.visible_to(user).usable()
         self.fields["policy"].queryset = visible.filter(makes="policy").order_by("name", "version")
-        self.fields["scorer"].queryset = visible.filter(makes__in=SCORERS).order_by("name", "version")
+        self.fields["scorer"].queryset = visible.filter(makes__in=JUDGES).order_by("name", "version")
 
     def clean_separator(self) -> str:
         return SEPARATORS[self.cleaned_data["separator"]]
@@ -112,14 +112,15 @@ def search(request: HttpRequest) -> HttpResponse:
             return redirect(form.start(request.user))
         except BadSearch as error:
             form.add_error(None, str(error))
-    runs = SearchRun.objects.visible_to(request.user).select_related("policy", "scorer").defer("result")
+    runs = list(SearchRun.objects.visible_to(request.user).select_related("policy", "scorer").defer("result")[:20])
+    for run in runs:
+        run.how = searching.how(run.strategy, run.settings["n"])
     context = {
         "form": form,
-        "runs": runs[:20],
+        "runs": runs,
         "evaluations": SearchEvaluation.objects.visible_to(request.user).select_related("policy", "scorer")[:10],
         "strategies": Strategy.objects.visible_to(request.user),
         "sources": Project.objects.visible_to(request.user).filter(kind="steps").distinct()[:12],
-        "names": {key: way.name for key, way in STRATEGIES.items()},
         "place": "compare",
     }
     return render(request, "training/search.html", context)
@@ -136,7 +137,7 @@ def search_run(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "run": run,
         "result": result,
-        "way": STRATEGIES[run.strategy],
+        "how": searching.how(run.strategy, run.settings["n"]),
         "unit": searching.unit(run),
         "node": chosen_node(request, result),
         "states": STATES,

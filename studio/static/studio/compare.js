@@ -47,7 +47,15 @@ async function ask(column, again = false) {
 
 function show(column, event) {
   const text = column.querySelector(".text");
-  if (event.text) text.append(event.text);
+  if (event.progress) { // a search: nothing to read until it has chosen
+    column.dataset.searching = "";
+    text.textContent = event.progress;
+  }
+  if (event.text) {
+    if ("searching" in column.dataset) text.replaceChildren();
+    delete column.dataset.searching;
+    text.append(event.text);
+  }
   if (event.done) {
     text.classList.remove("streaming");
     text.innerHTML = event.html; // rendered and cleaned by the server
@@ -55,11 +63,20 @@ function show(column, event) {
     const ends = { length: " · cut at max_tokens", stopped: " · stopped" };
     const count = event.tokens ? `${event.tokens} tokens · ` : "";
     column.querySelector(".facts").textContent = `${count}${event.seconds.toFixed(1)} s${ends[event.finish_reason] ?? ""}`;
+    delete column.dataset.searching;
+    const tree = column.querySelector(".tree");
+    if (tree) tree.hidden = !event.html;
     if (event.error) fail(column, event.error);
   }
   const chip = column.querySelector(".score");
   if (chip && "score" in event && event.score !== null) chip.textContent = event.score.toFixed(2);
   if (chip && event.why) { chip.textContent = "no score"; chip.title = event.why; }
+}
+
+// A search is told to end, and answers with its best path so far; a model that writes is cut off.
+function stop(column) {
+  if (!("searching" in column.dataset)) return running.get(column)?.abort();
+  fetch(column.dataset.url, { method: "POST", body: new URLSearchParams({ stop: "1" }), headers: { "X-CSRFToken": csrfToken() } });
 }
 
 function fail(column, message) {
@@ -74,7 +91,7 @@ function ready() {
 }
 
 for (const column of page.querySelectorAll(".answer")) {
-  column.querySelector(".stop")?.addEventListener("click", () => running.get(column)?.abort());
+  column.querySelector(".stop")?.addEventListener("click", () => stop(column));
   column.querySelector(".again")?.addEventListener("click", () => ask(column, true));
   if (!("answered" in column.dataset)) ask(column);
 }
