@@ -62,7 +62,7 @@ def rows_of(completion: Completion, columns: list[Column]) -> list[dict[str, Any
 
 def cell(column: Column, step: int) -> dict[str, Any]:
     labels, said = column.labels, column.source.of(step) or Proposal("", None)
-    outcomes = {source: steps[str(step)] for source, steps in labels.proposed.items() if str(step) in steps}
+    outcomes = {steps[str(step)] for steps in labels.proposed.values() if str(step) in steps}
     return {
         "mark": MARKS.get(said.rating, ""),
         "sign": SIGNS.get(said.rating, "·"),
@@ -72,5 +72,5 @@ def cell(column: Column, step: int) -> dict[str, Any]:
         "flagged": step in labels.flagged,
         "rewrite": labels.rewrites.get(str(step)),
         "others": (labels.alternatives or {}).get(str(step), []),
-        "outcomes": outcomes,
+        "outcome": "corrected" if "corrected" in outcomes else "accepted" if outcomes else "",
     }

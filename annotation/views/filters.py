@@ -72,6 +72,8 @@ class StepsFilterForm(FilterForm):
 
     def __init__(self, *args, project: Project, **kwargs) -> None:
         super().__init__(*args, project=project, **kwargs)
+        if not self.fields["criterion"].queryset.exists():
+            del self.fields["criterion"]
         if project.role == "labeler":
             for name in ("labeler", "found", "hasty"):
                 del self.fields[name]

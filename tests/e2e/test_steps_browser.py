@@ -176,6 +176,19 @@ def test_a_better_step_is_chosen_among_alternatives(visit, trace):
     assert labels_of(trace).rewrites == {"0": {"text": "3 × 4 makes 12", "source": "starter v1"}}
 
 
+def test_alternatives_are_sampled_from_a_model_that_is_served(visit, trace, registered):
+    page = visit()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("e")
+    page.get_by_role("link", name="Sample alternatives from a model").and_(page.locator(".current a")).click()
+    page.get_by_label("Model", exact=True).select_option("small-v1")
+    page.get_by_role("button", name="Sample alternatives").click()
+    expect(page.locator(".current .alternatives .use").first).to_be_visible(timeout=60_000)
+    page.locator(".current .alternatives .use").first.click()
+    chosen = page.locator(".current .better textarea").input_value()
+    assert Alternative.objects.filter(step=1, text=chosen, source="small v1").exists()
+
+
 def test_the_page_turns_without_waiting_for_the_server(visit, make_trace):
     first, second = make_trace("One"), make_trace("Two")
     page = visit(grumbles=True)
