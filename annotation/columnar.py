@@ -1,5 +1,6 @@
 """Write frozen rows as Parquet beside their JSONL, in blocks."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ def outcome() -> Any:
 
     columns = [("prompt", messages()), ("completions", pa.list_(pa.string())), ("label", pa.bool_())]
     return pa.schema([*columns, ("prompt_id", pa.int64())])
+
+
+def prompts(columns: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    texts = [(name, pa.string()) for name in ("reference", *columns)]
+    return pa.schema([("prompt", messages()), *texts, ("prompt_id", pa.int64())])
 
 
 def to_parquet(path: Path, schema: Any) -> Path:

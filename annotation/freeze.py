@@ -17,11 +17,20 @@ from annotation import wake
 from annotation.freezing import NotFrozen, Rows
 from annotation.models import Dataset, Project
 from annotation.pair_rows import PairRows
+from annotation.prompt_rows import PromptRows
 from annotation.steps.freezing import OutcomeRows, StepwiseRows
 from annotation.store import store
 
-ROWS: dict[str, type[Rows]] = {"pairs": PairRows, "stepwise": StepwiseRows, "outcome": OutcomeRows}
-SHAPES_OF = {"ranking": ("pairs",), "steps": ("stepwise", "outcome")}  # kind of project → shapes of its rows
+ROWS: dict[str, type[Rows]] = {
+    "pairs": PairRows,
+    "stepwise": StepwiseRows,
+    "outcome": OutcomeRows,
+    "prompts": PromptRows,
+}
+SHAPES_OF = {
+    "ranking": ("pairs", "prompts"),
+    "steps": ("stepwise", "outcome", "prompts"),
+}  # kind of project → shapes of its rows
 SILENT = timedelta(seconds=30)
 TASK = "annotation.tasks.freeze_dataset"
 

@@ -20,6 +20,7 @@ SHAPES = {
     "pairs": "Preference pairs (prompt, chosen, rejected)",
     "stepwise": "Stepwise rows (prompt, completions, labels)",
     "outcome": "Outcome rows (prompt, completion, label)",
+    "prompts": "Prompts to answer (prompt, reference)",
 }
 SPLITS = {
     "blank_line": "at blank lines",

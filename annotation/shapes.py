@@ -16,14 +16,18 @@ from annotation.cells import (
     kind_of,
     unpacked,
 )
-from annotation.items import OPTIONAL, Item, Shape, columns
+from annotation.items import OPTIONAL, REWARD_COLUMNS, Item, Shape, columns
 from annotation.steps.shapes import STEPS
 
 COMPLETION_LIMIT = 50
 
 
 def prompts_alone(row: dict, mapping: dict) -> Iterator[Item]:
-    yield Item(as_prompt(row.get(mapping["prompt"])), **columns(row, mapping))
+    """What rewards read beside the reference (tests, puzzles) is kept under its own name."""
+    found = columns(row, mapping)
+    if beside := {name: row[name] for name in REWARD_COLUMNS if row.get(name) not in (None, "")}:
+        found["metadata"] = beside | found.get("metadata", {})
+    yield Item(as_prompt(row.get(mapping["prompt"])), **found)
 
 
 def prompt_with_completions(row: dict, mapping: dict) -> Iterator[Item]:

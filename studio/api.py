@@ -97,7 +97,9 @@ class ImportOut(ModelSchema):
 class FreezeIn(Schema):
     name: str
     options: dict[str, Any] = {}
-    shape: str = Field("", description="of a project of kind steps: stepwise (the default) or outcome")
+    shape: str = Field(
+        "", description="pairs of rankings, stepwise (the default) or outcome of traces, or prompts of either"
+    )
 
 
 class DatasetOut(ModelSchema):

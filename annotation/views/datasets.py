@@ -18,11 +18,16 @@ from annotation.downloads import download, download_file
 from annotation.models import Dataset, Project
 from annotation.store import store
 from annotation.views import pair_datasets as pairs
+from annotation.views import prompt_datasets as prompts
 from annotation.views import trace_datasets as traces
 
 PAGE = 10
-FORMS = {"ranking": pairs.FreezeForm, "steps": traces.FreezeForm}
-TEMPLATES = {"ranking": "annotation/dataset_new.html", "steps": "annotation/dataset_new_traces.html"}
+FORMS = {"ranking": pairs.FreezeForm, "steps": traces.FreezeForm, "prompts": prompts.FreezeForm}
+TEMPLATES = {
+    "ranking": "annotation/dataset_new.html",
+    "steps": "annotation/dataset_new_traces.html",
+    "prompts": "annotation/dataset_new_prompts.html",
+}
 FILES = ("train.jsonl", "eval.jsonl", "train.parquet", "eval.parquet")
 
 
@@ -38,7 +43,8 @@ def dataset_new(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug, "manager")
     initial = {"name": f"{project.name[:100]} {timezone.now():%Y-%m-%d}"}
     data = request.POST or (request.GET if request.htmx else None)
-    form = FORMS[project.kind](data, project=project, initial=initial)
+    kind = "prompts" if "prompts" in (request.GET.get("shape"), request.POST.get("shape")) else project.kind
+    form = FORMS[kind](data, project=project, initial=initial)
     form.is_valid()
     if request.method == "POST" and form.is_valid():
         try:
@@ -50,7 +56,7 @@ def dataset_new(request: HttpRequest, slug: str) -> HttpResponse:
         except freeze.NotFrozen as error:
             form.add_error(None, str(error))
     context = {"place": "datasets", "project": project, "form": form, "about": form.estimate()}
-    template = TEMPLATES[project.kind]
+    template, context["kind"] = TEMPLATES[kind], kind
     return render(request, template + "#estimate" if request.htmx and request.method == "GET" else template, context)
 
 
@@ -111,8 +117,7 @@ def eta(found: Dataset) -> float | None:
 def shown(request: HttpRequest, found: Dataset) -> dict[str, Any]:
     split = "eval" if request.GET.get("split") == "eval" else "train"
     rows, after = rows_at(found, split, request.GET.get("at", "0"))
-    about = pairs.report_of(found) if found.shape == "pairs" else traces.report_of(found, rows)
-    return about | {
+    return report_of(found, rows) | {
         "report": found.report,
         "files": [(name, store().fetch(f"{found.folder}/{name}").stat().st_size) for name in FILES],
         "split": split,
@@ -120,6 +125,12 @@ def shown(request: HttpRequest, found: Dataset) -> dict[str, Any]:
         "after": after,
         "at": request.GET.get("at", "0") != "0",
     }
+
+
+def report_of(found: Dataset, rows: list[dict]) -> dict[str, Any]:
+    if found.shape == "pairs":
+        return pairs.report_of(found)
+    return (prompts if found.shape == "prompts" else traces).report_of(found, rows)
 
 
 def rows_at(found: Dataset, split: str, at: str) -> tuple[list[dict], int | None]:

@@ -19,7 +19,9 @@ class Command(Verb):
         parser.add_argument("--eval-share", type=float, default=0.1, help="share of prompts held out")
         parser.add_argument("--seed", type=int, default=42, help="which prompts are held out")
         parser.add_argument("--margin", action="store_true", help="pairs: add how far apart the two sides were ranked")
-        parser.add_argument("--shape", choices=ROWS, default="", help="of traces: stepwise (the default) or outcome")
+        parser.add_argument(
+            "--shape", choices=ROWS, default="", help="pairs; of traces stepwise or outcome; or prompts, to answer"
+        )
         parser.add_argument(
             "--sources",
             type=names,
@@ -32,9 +34,12 @@ class Command(Verb):
             "--outcome", choices=OUTCOMES, help="of outcomes: right by the final answer or by the steps"
         )
 
+        parser.add_argument("--referenced", action="store_true", help="of prompts: only those with a reference")
+
     def handle(self, project: str, name: str, user: str | None, shape: str, **options) -> None:
         chosen = {key: options[key] for key in ("eval_share", "seed")}
         chosen |= {key: options[key] for key in OPTIONAL if options[key]}
+        chosen |= {"unreferenced": False} if options["referenced"] else {}
         try:
             made = freeze(project_named(project), name, chosen, acting_user(user), background=False, shape=shape)
         except NotFrozen as error:
