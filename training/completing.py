@@ -1,4 +1,4 @@
-"""Have a model answer a project's prompts that lack completions: a background job that can be stopped and resumed."""
+"""Have a model answer prompts that lack completions, or solve problems: a background job, stopped and resumed."""
 
 import asyncio
 
@@ -8,11 +8,16 @@ from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
 from annotation.models import Completion, Project, Prompt, fingerprint
+from annotation.steps.landing import add_solutions
 from training import background, serving, wake
 from training.background import beat, claim, end
 from training.models import CompletionRun, Generation, ModelVersion
 
 AT_ONCE = 8  # prompts asked for together: the model server batches what waits
+POOR = {
+    "ranking": "{} prompts got fewer than two different answers: raise the temperature and run again.",
+    "steps": "{} problems got no solution: the model said nothing. Run again, or choose another model.",
+}
 STORED = ("temperature", "top_p", "max_tokens", "seed", "system")
 
 
@@ -21,7 +26,8 @@ class NothingToDo(ValueError):
 
 
 def lacking(project: Project, per_prompt: int) -> QuerySet[Prompt]:
-    """Prompts nobody has ranked or holds, with fewer than `per_prompt` completions."""
+    """Prompts nobody has ranked or holds, with fewer than `per_prompt` completions; problems without any solution."""
+    per_prompt = 1 if project.kind == "steps" else per_prompt
     untouched = project.prompts.filter(labels_given=0, leases=None).exclude(origin="comparison")
     return untouched.annotate(have=Count("completions")).filter(have__lt=per_prompt).order_by("pk")
 
@@ -30,6 +36,8 @@ def queue_run(project: Project, model: ModelVersion, per_prompt: int, sampling: 
     """Note a run and wake a worker. Raises NothingToDo."""
     total = lacking(project, per_prompt).count()
     if not total:
+        if project.kind == "steps":
+            raise NothingToDo(f"Every problem of {project} has a solution already.")
         raise NothingToDo(f"Every prompt of {project} has {per_prompt} completions or a ranking already.")
     known = {key: value for key, value in sampling.items() if key in STORED and value not in (None, "")}
     made = CompletionRun.objects.create(
@@ -55,14 +63,14 @@ def run_completions(run: CompletionRun) -> None:
         if CompletionRun.objects.filter(pk=run.pk, cancel=True).exists():
             status = "cancelled"
         elif poor:
-            message = f"{poor} prompts got fewer than two different answers: raise the temperature and run again."
+            message = POOR[run.project.kind].format(poor)
     except serving.ServingError as error:
         status, message = "failed", f"{error} What was answered is kept; start it again to go on."
     end(run, status, message)
 
 
 async def answer_all(run: CompletionRun) -> int:
-    """Answer in groups of AT_ONCE; return how many prompts still have fewer than two different completions."""
+    """Answer in groups of AT_ONCE; return how many prompts still cannot be labeled."""
     beating = asyncio.create_task(beat(run))  # one that is cancelled finishes the group under way
     try:
         return await answer_groups(run)
@@ -74,7 +82,9 @@ async def answer_groups(run: CompletionRun) -> int:
     after, poor = 0, 0
     while group := await sync_to_async(next_group)(run, after):
         answers = await asyncio.gather(*(ask(run, prompt) for prompt in group))
-        poor += await sync_to_async(keep)(run, group, answers)
+        store = keep_solutions if run.project.kind == "steps" else keep
+        poor += await sync_to_async(store)(run, group, answers)
+        await CompletionRun.objects.filter(pk=run.pk).aupdate(done=F("done") + len(group), heartbeat=timezone.now())
         after = group[-1].pk
     return poor
 
@@ -108,5 +118,19 @@ def keep(run: CompletionRun, group: list[Prompt], answers: list[list[str]]) -> i
         poor += not enough
         if enough:
             Prompt.objects.filter(pk=prompt.pk, labels_given=0, leases=None).update(open_slots=F("labels_wanted"))
-    CompletionRun.objects.filter(pk=run.pk).update(done=F("done") + len(group), heartbeat=timezone.now())
+    return poor
+
+
+@transaction.atomic
+def keep_solutions(run: CompletionRun, group: list[Prompt], answers: list[list[str]]) -> int:
+    """Store a group's solutions, cut into steps by the project's rule; how many problems got none."""
+    poor = 0
+    for problem, texts in zip(group, answers, strict=True):
+        solutions = [(text, None, str(run.model), None) for text in dict.fromkeys(filter(None, texts))]
+        poor += not solutions
+        for prompt in add_solutions(problem, solutions):
+            completion = prompt.completions.get()
+            Generation.objects.get_or_create(
+                completion=completion, defaults={"model": run.model, "run": run, "sampling": run.sampling}
+            )
     return poor

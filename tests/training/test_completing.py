@@ -55,3 +55,21 @@ def test_a_cancelled_run_keeps_what_it_has(registered, bare, project, alice):
     completing.run_completions(run)
     assert CompletionRun.objects.get().status == "cancelled"
     assert not Generation.objects.exists()
+
+
+def test_problems_get_solutions_cut_into_steps_each_a_trace_of_its_own(registered, traces, make_prompt, alice):
+    for text in ("One?", "Two?"):
+        make_prompt(text, completions=(), project=traces, reference="4")
+    Prompt.objects.update(open_slots=0)
+    run = completing.queue_run(traces, registered["small"], 2, SAMPLING | {"max_tokens": 24}, alice)
+    completing.run_completions(run)
+    run.refresh_from_db()
+    assert (run.status, run.done, run.total) == ("succeeded", 2, 2), run.message
+    found = Prompt.objects.filter(project=traces)
+    assert 2 < found.count() <= 4 and not found.filter(open_slots=0).exists()
+    for prompt in found:
+        completion = prompt.completions.get()
+        assert completion.steps and completion.source == "small v1" and prompt.reference == "4"
+        assert completion.generation.run == run
+    with pytest.raises(completing.NothingToDo, match="has a solution already"):
+        completing.queue_run(traces, registered["small"], 2, SAMPLING, alice)

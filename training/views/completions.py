@@ -22,14 +22,19 @@ class CompletionForm(forms.Form):
     seed = forms.IntegerField(min_value=0, required=False, help_text="empty: other answers each time")
     system = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), required=False, label="System message")
 
-    def __init__(self, *args, user, **kwargs):
+    def __init__(self, *args, user, kind: str, **kwargs):
         super().__init__(*args, **kwargs)
+        if kind == "steps":
+            self.fields["per_prompt"] = forms.IntegerField(
+                min_value=1, max_value=16, initial=2, label="Solutions a problem"
+            )
+            self.fields["max_tokens"].initial = 512
         self.fields["model"].queryset = ModelVersion.objects.visible_to(user).usable().filter(makes="policy")
 
 
 def complete(request: HttpRequest, slug: str) -> HttpResponse:
     project = project_or_404(request.user, slug, "manager")
-    form = CompletionForm(request.POST or None, user=request.user)
+    form = CompletionForm(request.POST or None, user=request.user, kind=project.kind)
     if request.method == "POST" and form.is_valid():
         data = dict(form.cleaned_data)
         try:
