@@ -10,12 +10,19 @@ RECIPES = {
     "dpo": "training.recipes.dpo",
     "prm": "training.recipes.prm",
     "orm": "training.recipes.orm",
+    "ppo": "training.recipes.ppo",
 }
 
 
 def recipe(name: str) -> ModuleType:
     """The recipe's module: its docstring, DATA, MAKES, Config, PRESETS, problems and train. Imports no torch."""
     return import_module(RECIPES[name])
+
+
+def source_of(data: str) -> ModuleType:
+    """The module that reads rows of this kind, and says which are trained on."""
+    sources = {"stepwise": "traces", "outcome": "traces", "prompts": "prompts"}
+    return import_module(f"training.recipes.{sources.get(data, 'rows')}")
 
 
 def shapes_for(name: str) -> set[str]:

@@ -15,6 +15,7 @@ class Chat:
     """A model's tokenizer and chat template. `tokens` gives the ids a trainer would see."""
 
     def __init__(self, model: str) -> None:
+        self.model = model
         files = {name: find(model, name) for name in FILES}
         if files["tokenizer.json"] is None:
             raise BadConfig(f"base_model {model} has no tokenizer.json")

@@ -168,6 +168,9 @@ def steps_of(config: Any, count: int, processes: int = 1) -> int:
     """Optimiser steps of a whole training on `count` rows."""
     if config.max_steps > 0:
         return config.max_steps
+    if hasattr(config, "rollout_size"):  # prompts are answered, several times perhaps
+        rollouts = config.num_train_epochs * count * config.num_generations / (config.rollout_size * processes)
+        return max(1, math.ceil(rollouts))
     batches = math.ceil(count / (config.per_device_train_batch_size * processes))
     return max(1, math.ceil(config.num_train_epochs * math.ceil(batches / config.gradient_accumulation_steps)))
 

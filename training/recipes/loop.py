@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from training.recipes import head, machine, rows, traces, trunk, weights
+from training.recipes import head, machine, rows, source_of, trunk, weights
 from training.recipes.chat import Chat
 from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
 from training.recipes.recorder import Sampler, attach, newest_checkpoint
@@ -19,7 +19,7 @@ class Session:
     def __init__(self, run: Run, kind: str) -> None:
         self.run, self.config = run, run.config
         self.machine = machine.choose(run.device, self.config.precision)
-        self.chat, source = Chat(run.base_model), traces if kind in traces.KINDS else rows
+        self.chat, source = Chat(run.base_model), source_of(kind)
         self.train_rows, self.eval_rows = (
             source.keep(source.load(run.dir / "dataset" / name, kind), self.chat, self.config)
             for name in ("train.jsonl", "eval.jsonl")
@@ -102,7 +102,7 @@ class Session:
             trainer.evaluate()
         recorder.sample()
         metrics = {name: value for name, value in recorder.values.items() if name != "epoch"} | self.counts()
-        weights.save(self, trainer, metrics)
+        weights.save(self, trainer.accelerator.unwrap_model(trainer.model), metrics)
         trainer.accelerator.wait_for_everyone()
         self.run.result(
             "stopped" if stopped else "succeeded", step=trainer.state.global_step, total=self.total,

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from training.recipes import recipe, rows, traces
+from training.recipes import recipe, rows, source_of
 from training.recipes.chat import Chat
 from training.recipes.config import BadConfig, read
 from training.recipes.estimate import estimate
@@ -34,7 +34,7 @@ def inspect(run_dir: Path, report: dict[str, Any]) -> None:
     module = find_recipe(said["recipe"])
     config = read(module.Config, said["settings"])
     report["errors"] += module.problems(config)
-    chat, source = Chat(said["base_model"]), traces if module.DATA in traces.KINDS else rows
+    chat, source = Chat(said["base_model"]), source_of(module.DATA)
     split = {name: source.load(run_dir / "dataset" / f"{name}.jsonl", module.DATA) for name in ("train", "eval")}
     kept = {name: source.keep(part, chat, config) for name, part in split.items()}
     report["rows"] = {name: count(split[name], kept[name]) for name in split}

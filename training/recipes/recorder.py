@@ -71,13 +71,8 @@ class Recorder:
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The trainer wrote into `.partial`; only the rename makes it a checkpoint, and then older ones go."""
         self.trainer.accelerator.wait_for_everyone()
-        if not self.run.main:
-            return
-        name = f"checkpoint-{state.global_step}"
-        shutil.rmtree(self.run.checkpoints / name, ignore_errors=True)
-        os.replace(self.run.checkpoints / ".partial" / name, self.run.checkpoints / name)
-        for old in sorted(self.run.checkpoints.glob("checkpoint-*"), key=step_of)[:-2]:
-            shutil.rmtree(old)
+        if self.run.main:
+            publish(self.run, f"checkpoint-{state.global_step}")
 
     def sample(self) -> None:
         began = time.time()
@@ -107,6 +102,14 @@ def agree(trainer: Any, flag: bool) -> bool:
     import torch
 
     return bool(trainer.accelerator.gather(torch.tensor([int(flag)], device=trainer.accelerator.device)).max())
+
+
+def publish(run: Run, name: str) -> None:
+    """Make what was written into `.partial` a checkpoint, and let older ones go."""
+    shutil.rmtree(run.checkpoints / name, ignore_errors=True)
+    os.replace(run.checkpoints / ".partial" / name, run.checkpoints / name)
+    for old in sorted(run.checkpoints.glob("checkpoint-*"), key=step_of)[:-2]:
+        shutil.rmtree(old)
 
 
 def newest_checkpoint(run: Run) -> str | None:

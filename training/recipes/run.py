@@ -40,6 +40,7 @@ class Run:
         said = read_config(self.dir)
         self.recipe, self.base_model, self.ref_model = said["recipe"], said["base_model"], said.get("ref_model")
         self.device, self.versions = said.get("device", "auto"), said.get("versions", {})
+        self.models = said.get("models", {})  # folders of the models that reward, by name
         self.main = machine.is_main_process()
         self.started = time.time()
         for name in ("metrics.jsonl", "samples.jsonl") if self.main else ():
@@ -70,7 +71,7 @@ class Run:
             )
 
 
-SHOWN = {"loss", "accuracy", "margin", "rewards/accuracies", "rewards/margins", "mean_token_accuracy", "learning_rate"}
+SHOWN = {"loss", "reward", "objective/kl", "accuracy", "margin", "rewards/accuracies", "rewards/margins", "mean_token_accuracy", "learning_rate"}
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,19 +92,23 @@ def linear_layers(model: Any) -> list[str]:
     return sorted({name.rpartition(".")[2] for name in inside}) or "all-linear"
 
 
-def save(session: Any, trainer: Any, metrics: dict[str, Any]) -> None:
-    """Write model/ beside its place and rename it there: weights as safetensors, tokenizer, template, card."""
+def save(session: Any, trained: Any, metrics: dict[str, Any], beside: Callable[[Path], None] | None = None) -> None:
+    """Write model/ beside its place and rename it there: weights as safetensors, tokenizer, template, card.
+
+    `beside` writes what else belongs to the model into its folder.
+    """
     run = session.run
     if not run.main:
         return
     partial, final = run.dir / "model.partial", run.dir / "model"
     shutil.rmtree(partial, ignore_errors=True)
-    trained = trainer.accelerator.unwrap_model(trainer.model)
     whole = merged(trained, run.base_model, partial / "adapter", session.tokenizer) if session.config.lora else trained
     for name, value in session.marks.items():
         setattr(whole.config, name, value)
     whole.to(dtype_of(session.config.save_precision)).save_pretrained(partial)
     session.tokenizer.save_pretrained(partial)
+    if beside:
+        beside(partial)
     (partial / "README.md").write_text(card.write(run, session.machine.label, metrics), encoding="utf-8")
     shutil.rmtree(final, ignore_errors=True)
     os.replace(partial, final)

@@ -1,0 +1,197 @@
+"""A policy with a value head and the reference it must stay near: what each says of the tokens of completions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.recipes import head, weights
+from training.recipes.steps import length_batches
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOOK_TOKENS = 8192  # tokens in one forward pass where nothing is kept for a backward pass
+VALUE_FOLDER = "value_head"  # of a saved model, beside its weights
+
+
+@dataclass
+class Said:
+    """About completions padded on the right, each [completions, tokens], 0 behind their ends."""
+
+    log_probs: Tensor
+    entropy: Tensor | None = None
+    values: Tensor | None = None
+
+
+class ActorCritic:
+    """The policy, its value head on the policy's last hidden states, and ref_model: the policy without its adapter, or
+    a copy of it as it was. Log-probabilities are of softmax(logits / temperature), as completions were drawn."""
+
+    def __init__(self, session: Any, detach_value: bool, with_entropy: bool) -> None:
+        import torch
+
+        from training.server.loading import end_tokens
+
+        torch.manual_seed(session.config.seed)  # an adapter begins at random
+        self.session, config = session, session.config
+        self.temperature, self.detach_value, self.with_entropy = config.temperature, detach_value, with_entropy
+        self.policy = weights.load_policy(session.run.base_model, session.dtype)
+        self.ref_model = None
+        if adapter := session.adapter(self.policy, "CAUSAL_LM"):
+            from peft import get_peft_model
+
+            self.policy = get_peft_model(self.policy, adapter)
+        else:
+            self.ref_model = weights.load_policy(session.run.ref_model or session.run.base_model, session.dtype)
+            self.ref_model.requires_grad_(False).eval().to(session.machine.device)
+        for parameter in self.learning(self.policy):
+            parameter.data = parameter.data.float()
+        for layer in self.policy.modules():
+            if type(layer).__name__ == "Dropout":
+                layer.p = 0.0  # else π and π_old differ by chance
+        self.policy.to(session.machine.device).eval()
+        self.recompute = session.gradient_checkpointing()
+        self.core = self.policy.get_base_model() if hasattr(self.policy, "get_base_model") else self.policy
+        self.plain = head.is_plain(self.core)
+        self.ends = end_tokens(self.core, session.tokenizer)
+        if self.recompute:
+            self.policy.gradient_checkpointing_enable({"use_reentrant": False})
+            self.policy.enable_input_require_grads()
+        self.value_head = make_value_head(self.core.config.get_text_config().hidden_size, session)
+
+    @staticmethod
+    def learning(module: Any) -> list[Any]:
+        return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+    @property
+    def parameters(self) -> list[Any]:
+        return self.learning(self.policy) + self.learning(self.value_head)
+
+    def named_parameters(self) -> dict[str, Any]:
+        """Everything that learns, by name: what a checkpoint holds."""
+        found = {f"policy.{name}": p for name, p in self.policy.named_parameters() if p.requires_grad}
+        return found | {f"value_head.{name}": p for name, p in self.value_head.named_parameters()}
+
+    def autocast(self) -> Any:
+        import torch
+
+        half = self.session.machine.precision == "bf16"
+        return torch.autocast(self.session.machine.device, torch.bfloat16) if half else nullcontext()
+
+    def say(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
+        """Log-probabilities, entropies and values of the completions' tokens, after one forward pass over all rows."""
+        import torch
+
+        ids, attention, mask = padded(prompts, completions, self.policy.device)
+        self.policy.train(self.recompute and torch.is_grad_enabled())  # transformers recomputes in training mode only
+        with self.autocast():
+            hidden = self.hidden(self.core, ids, attention)
+            found = self.read(self.core, hidden, ids, mask, with_entropy=True)
+            states = hidden[:, :-1][mask[:, 1:]].float()
+            values = self.value_head(states.detach() if self.detach_value else states)[:, 0].float()
+        self.policy.eval()
+        return Said(*(aligned(part, completions) for part in (*found, values)))
+
+    def look(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
+        """The same without gradients, in batches of alike lengths."""
+        return self.in_batches(prompts, completions, self.say)
+
+    def reference(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Tensor:
+        """log π_ref of the completions' tokens."""
+        aside = self.policy.disable_adapter() if self.ref_model is None else nullcontext()
+        model = self.ref_model or self.core
+
+        def say(prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
+            ids, attention, mask = padded(prompts, completions, model.device)
+            with self.autocast():
+                found = self.read(model, self.hidden(model, ids, attention), ids, mask, with_entropy=False)
+            return Said(aligned(found[0], completions))
+
+        with aside:
+            return self.in_batches(prompts, completions, say).log_probs
+
+    def in_batches(self, prompts: Sequence[list[int]], completions: Sequence[list[int]], say: Any) -> Said:
+        import torch
+
+        sizes = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+        width, found = max(map(len, completions)), {}
+        for batch in length_batches(sizes, LOOK_TOKENS):
+            with torch.no_grad():
+                said = say([prompts[at] for at in batch], [completions[at] for at in batch])
+            for name, part in vars(said).items():
+                if part is not None:
+                    whole = found.setdefault(name, part.new_zeros(len(sizes), width))
+                    whole[batch, : part.shape[1]] = part
+        return Said(**found)
+
+    @staticmethod
+    def hidden(model: Any, ids: Tensor, attention: Tensor) -> Tensor:
+        return model.base_model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+
+    def read(self, model: Any, hidden: Tensor, ids: Tensor, mask: Tensor, with_entropy: bool) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy at the completions' tokens, [tokens]; the head sees no others."""
+        states, targets = hidden[:, :-1][mask[:, 1:]], ids[:, 1:][mask[:, 1:]]
+        if self.plain and not (self.with_entropy and states.requires_grad):
+            found = head.score_tokens(states / self.temperature, model.get_output_embeddings().weight, targets)
+            return found[0], found[1]
+        scores = (model.get_output_embeddings()(states).float() / self.temperature).log_softmax(-1)
+        entropy = -(scores.exp() * scores).sum(-1)
+        return scores.gather(-1, targets[:, None])[:, 0], entropy
+
+
+def padded(
+    prompts: Sequence[list[int]], completions: Sequence[list[int]], device: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of prompt and completion padded on the right, where they are padding, and where the completion is."""
+    import torch
+
+    rows = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
+    columns = torch.arange(width, device=device)
+    starts, ends = (torch.tensor(sizes, device=device)[:, None] for sizes in (list(map(len, prompts)), list(map(len, rows))))
+    return ids, (columns < ends).long(), (columns >= starts) & (columns < ends)
+
+
+def completion_mask(completions: Sequence[list[int]], device: Any) -> Tensor:
+    """1.0 on every token of the completions, [completions, tokens]."""
+    import torch
+
+    sizes = torch.tensor(list(map(len, completions)), device=device)[:, None]
+    return (torch.arange(int(sizes.max()), device=device) < sizes).float()
+
+
+def aligned(values: Tensor, completions: Sequence[list[int]]) -> Tensor:
+    """One value a token, row after row, as [completions, tokens]."""
+    there = completion_mask(completions, values.device).bool()
+    return values.float().new_zeros(there.shape).masked_scatter(there, values.float())
+
+
+def make_value_head(hidden: int, session: Any) -> Any:
+    """Two layers, hidden → hidden → 1. It starts at zero, or as an earlier run left it beside the base model."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(session.config.seed)
+        made = torch.nn.Sequential(
+            torch.nn.Linear(hidden, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1)
+        )
+    torch.nn.init.zeros_(made[2].weight)
+    torch.nn.init.zeros_(made[2].bias)
+    known = Path(session.run.base_model) / VALUE_FOLDER / "model.safetensors"
+    if known.exists():
+        from safetensors.torch import load_file
+
+        made.load_state_dict(load_file(known))
+    return made.to(session.machine.device)
+
+
+def save_value_head(value_head: Any, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    (folder / VALUE_FOLDER).mkdir()
+    save_file(value_head.state_dict(), folder / VALUE_FOLDER / "model.safetensors")

@@ -1,0 +1,161 @@
+"""What recipes with a training loop of their own share: the order of rows, the learning rate, curves, checkpoints."""
+
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training.recipes import machine
+from training.recipes.config import BadConfig
+from training.recipes.recorder import newest_checkpoint, publish, step_of
+from training.recipes.run import Diverged, numbers
+
+
+class OwnLoop:
+    """A training from its first or its newest saved step to its saved model. The recipe gives what a step does.
+
+    Everything that chance decides is drawn from the seed and the step's number, so nothing of it need be saved: a run
+    that was interrupted goes on exactly as if it had not been.
+    """
+
+    def __init__(self, session: Any) -> None:
+        import psutil
+
+        if machine.world_size() > 1:
+            raise BadConfig(f"{session.run.recipe} trains in one process; start it in this interpreter (local)")
+        self.session, self.run, self.config = session, session.run, session.config
+        self.process, self.values = psutil.Process(), {}
+        self.step = self.first = self.tokens = 0
+        self.began = self.then = time.time()
+        self.tokens_then = 0
+
+    def resume(self, load: Callable[[Path], dict[str, Any]]) -> None:
+        """Go on from the newest checkpoint, if there is one; `load` reads it and returns what `save` was given."""
+        if found := newest_checkpoint(self.run):
+            self.tokens = self.tokens_then = load(Path(found))["tokens"]
+            self.step = self.first = step_of(Path(found))
+        self.began = self.then = time.time()
+        print(f"training on {self.session.machine.label} from step {self.step} to {self.session.total}", flush=True)
+
+    def rows(self, count: int) -> list[dict[str, Any]]:
+        """This step's rows: every pass goes through all of them in an order of its own."""
+        known = self.session.train_rows.rows
+        places = range((self.step - 1) * count, self.step * count)
+        return [known[at] for at in order(len(known), places, self.config.seed)]
+
+    def log(self, values: dict[str, Any], trained: bool = True) -> None:
+        """A line of the curves. A step's line carries its `loss`, an evaluation's does not."""
+        if not values:
+            return  # nothing is held out
+        if trained:
+            values |= self.pace() | machine.use(self.process, self.session.machine.device)
+        self.values |= values
+        if trained and self.step % self.config.logging_steps and math.isfinite(values["loss"]):
+            return
+        self.run.metrics(self.step, self.session.total, self.eta(), values)
+        if trained and not math.isfinite(values["loss"]):
+            raise Diverged(f"the loss was {values['loss']} at step {self.step}")
+
+    def pace(self) -> dict[str, float]:
+        now, seconds = time.time(), time.time() - self.then
+        speed = {"tokens_per_second": (self.tokens - self.tokens_then) / max(seconds, 1e-9)}
+        self.then, self.tokens_then = now, self.tokens
+        return speed | {"seconds_per_step": seconds, "num_tokens": self.tokens}
+
+    def pause(self) -> None:
+        """What was done since the last line is not training time."""
+        self.then = time.time()
+
+    def eta(self) -> float | None:
+        done = self.step - self.first
+        return (time.time() - self.began) / done * (self.session.total - self.step) if done > 0 else None
+
+    def due(self, every: int) -> bool:
+        return bool(every) and self.step % every == 0 and self.step < self.session.total
+
+    def checkpoint(self, save: Callable[[Path], None]) -> None:
+        """Whole or not at all."""
+        folder = self.run.checkpoints / ".partial" / f"checkpoint-{self.step}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        save(folder)
+        publish(self.run, folder.name)
+
+    def finish(self, trained: Any, save_beside: Callable[[Path], None] = lambda folder: None) -> None:
+        """Save the model and say how it went."""
+        from training.recipes import weights
+
+        stopped = self.step < self.session.total
+        metrics = self.values | self.session.counts()
+        weights.save(self.session, trained, metrics, save_beside)
+        self.run.result(
+            "stopped" if stopped else "succeeded", step=self.step, total=self.session.total, metrics=numbers(metrics),
+            tokens=self.tokens, device=self.session.machine.label,
+            peak_memory=machine.peak_memory(self.session.machine.device),
+        )  # fmt: skip
+        if not stopped:
+            shutil.rmtree(self.run.checkpoints, ignore_errors=True)
+
+
+def order(count: int, places: range, seed: int) -> list[int]:
+    """Which of `count` rows stand at these places of an endless sequence of passes, each shuffled in its own way.
+
+    >>> sorted(order(4, range(4, 8), seed=1)), order(4, range(4, 8), seed=1) == order(4, range(8), seed=1)[4:]
+    ([0, 1, 2, 3], True)
+    """
+    passes = {at // count for at in places}
+    shuffled = {number: random.Random(f"{seed} {number}").sample(range(count), count) for number in passes}
+    return [shuffled[at // count][at % count] for at in places]
+
+
+def learning_rate(config: Any, done: int, total: int) -> float:
+    """Of the optimiser step after `done` of `total`, as transformers' schedulers have it.
+
+    >>> from training.recipes.config import Common
+    >>> [learning_rate(Common(warmup_ratio=0.5, lr_scheduler_type="linear"), at, 4) * 1e4 for at in range(4)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+    warm = round(config.warmup_ratio * total)
+    if done < warm:
+        return config.learning_rate * done / max(1, warm)
+    left = (total - done) / max(1, total - warm)
+    shapes = {"linear": left, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))), "constant_with_warmup": 1.0}
+    return config.learning_rate * shapes[config.lr_scheduler_type]
+
+
+def save_state(folder: Path, parameters: dict[str, Any], optimizer: Any, said: dict[str, Any]) -> None:
+    """Weights that learn, by name, and the moments of AdamW as safetensors; all else as JSON."""
+    from safetensors.torch import save_file
+
+    from training.recipes.run import write_json
+
+    tensors = {f"weights/{name}": value.detach().contiguous() for name, value in parameters.items()}
+    for name, parameter in parameters.items():
+        moments = optimizer.state.get(parameter, {})
+        tensors |= {f"{kind}/{name}": value.contiguous() for kind, value in moments.items()}
+    save_file(tensors, folder / "state.safetensors")
+    write_json(folder / "state.json", said)
+    with (folder / "state.safetensors").open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def load_state(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, Any]:
+    """Put back what `save_state` wrote, to the last bit; returns what it was told."""
+    import json
+
+    import torch
+    from safetensors.torch import load_file
+
+    for key, tensor in load_file(folder / "state.safetensors").items():
+        kind, _, name = key.partition("/")
+        parameter = parameters[name]
+        if kind == "weights":
+            with torch.no_grad():
+                parameter.copy_(tensor)
+        else:
+            optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
+    return json.loads((folder / "state.json").read_text())

@@ -1,0 +1,398 @@
+r"""Proximal policy optimization: the policy answers, rewards score, a value head foretells, clipped steps improve.
+
+The KL-regularised objective E[r(x, y)] − kl_coef · KL(π‖π_ref) has its optimum at π*(y|x) ∝ π_ref(y|x) exp(r/kl_coef).
+Every token of a completion gets a reward, and the last one the completion's score on top (InstructGPT):
+
+    r_t = −kl_coef · [log π(y_t) − log π_ref(y_t)]        (+ score at the last token, + step scores at steps' ends)
+
+From these and from the values V(s_t) come advantages A_t (GAE), and for some epochs over minibatches of the rollout
+
+    loss = mean_t −min( ρ_t A_t, clip(ρ_t, 1−ε, 1+ε) A_t ) + vf_coef · ½ max( (V−R)², (V_clipped−R)² )
+
+with ρ_t = π/π_old. The KL is a reward, so it is never differentiated: with k1, above, the expected gradient is exactly
+that of the objective. With k3 in its place it is not. Its mean is the KL too, but as a reward its policy gradient is
+∇KL(π‖π_ref) − ∇KL(π_ref‖π), which vanishes near π_ref: there k3 hardly holds the policy back. k1 is the default.
+
+Papers: Schulman et al. 2017, https://arxiv.org/abs/1707.06347; Ouyang et al. 2022, step 3,
+https://arxiv.org/abs/2203.02155; details: Huang et al. 2024, https://arxiv.org/abs/2403.17031
+Data: prompts {"prompt": messages[, "reference": text, more columns for the rewards]}
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from training.recipes import rl
+from training.recipes.config import Common, common_problems
+from training.recipes.run import Run, Stop, main
+
+DATA = "prompts"
+MAKES = "policy"
+
+
+@dataclass
+class Config(Common):
+    rewards: Annotated[str, "what is rewarded: a weighted list, such as math 1; format 0.2"] = "math"
+    num_generations: Annotated[int, "completions drawn for each prompt, which is read once for all of them"] = 1
+    max_completion_length: Annotated[int, "longest completion in tokens; a longer one is cut off there"] = 256
+    temperature: Annotated[float, "of the completions drawn: higher is more varied"] = 1.0
+    num_ppo_epochs: Annotated[int, "passes over each rollout"] = 4
+    num_mini_batches: Annotated[int, "optimiser steps in each of these passes"] = 1
+    kl_coef: Annotated[float, "how strongly to stay near ref_model: higher stays nearer"] = 0.05
+    kl_target: Annotated[
+        float | None, "draw kl_coef to where a completion's KL is this many nats; empty: hold it fixed"
+    ] = None
+    kl_horizon: Annotated[int, "with kl_target: completions in which kl_coef can about double"] = 10_000
+    kl_estimator: Annotated[Literal["k1", "k3"], "k1 leads to the optimum; k3 varies less and does not"] = "k1"
+    gamma: Annotated[float, "how much a reward counts one token earlier"] = 1.0
+    lam: Annotated[float, "1 trusts rewards, 0 trusts the value head"] = 0.95
+    cliprange: Annotated[float, "how far a token's probability may move in one rollout, as a share"] = 0.2
+    cliprange_value: Annotated[float, "how far a value may move in one rollout; 0: as far as it wants"] = 0.2
+    vf_coef: Annotated[float, "how much the loss of the values counts"] = 0.1
+    detach_value_head: Annotated[
+        bool, "values are learned by their head alone; else they shape the policy's layers as well"
+    ] = False
+    entropy_coef: Annotated[float, "rewards undecided tokens; 0: does not"] = 0.0
+    whiten_advantages: Annotated[bool, "bring the advantages of a rollout to mean 0 and deviation 1"] = True
+    whiten_rewards: Annotated[bool, "bring the rewards of a rollout's tokens to deviation 1"] = False
+    normalize_scores: Annotated[bool, "divide scores by the deviation of all scores so far"] = False
+    clip_scores: Annotated[float | None, "scores are kept within ± this; empty: as they are"] = None
+    missing_eos_penalty: Annotated[float | None, "taken off the score of a completion that was cut off"] = None
+    eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
+    max_steps: Annotated[int, "stop after this many rollouts; -1: num_train_epochs decides"] = -1
+    num_train_epochs: Annotated[float, "passes over the prompts"] = 1.0
+    per_device_train_batch_size: Annotated[int, "completions in one forward pass"] = 8
+    gradient_accumulation_steps: Annotated[int, "forward passes added up before one optimiser step"] = 4
+    sample_every: Annotated[int, "rollouts between those of which completions are kept to look at; 0: none"] = 5
+    samples: Annotated[int, "prompts of such a rollout whose completions are kept"] = 4
+    learning_rate: Annotated[float, "peak learning rate; about 5e-5 with lora, 1e-6 without"] = 5e-5
+    lr_scheduler_type: Annotated[
+        Literal["linear", "cosine", "constant_with_warmup"], "how the learning rate falls after warm-up"
+    ] = "linear"
+
+    @property
+    def rollout_size(self) -> int:
+        """Completions of one rollout."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.num_mini_batches
+
+
+PRESETS = {
+    "smoke": {
+        **{"max_steps": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "lora_layers": 4},
+        **{"max_completion_length": 32, "eval_on_start": False, "eval_prompts": 4, "sample_every": 1},
+    },
+    "small": {"lora_layers": 8, "max_length": 512, "max_completion_length": 128, "save_steps": 10, "eval_prompts": 32},
+    "full": {},
+}
+
+
+def problems(config: Config) -> list[str]:
+    """What is wrong with these settings, one sentence each; nothing where they are fine."""
+    found = common_problems(config) + rollout_problems(config)
+    for name in ("num_ppo_epochs", "num_mini_batches", "kl_horizon"):
+        if getattr(config, name) < 1:
+            found.append(f"{name} must be above 0, not {getattr(config, name)}")
+    for name in ("kl_coef", "cliprange_value", "vf_coef", "entropy_coef"):
+        if getattr(config, name) < 0:
+            found.append(f"{name} must not be negative, not {getattr(config, name)}")
+    for name in ("gamma", "lam"):
+        if not 0 <= getattr(config, name) <= 1:
+            found.append(f"{name} must be between 0 and 1, not {getattr(config, name)}")
+    for name in ("cliprange", "kl_target", "clip_scores"):
+        if (value := getattr(config, name)) is not None and value <= 0:
+            found.append(f"{name} must be above 0, not {value}" + "; leave it empty for none" * (name != "cliprange"))
+    return found
+
+
+def rollout_problems(config: Any) -> list[str]:
+    """Of the settings that all recipes share which draw completions and score them."""
+    from training import rewards
+
+    found = []
+    for name in ("num_generations", "max_completion_length", "temperature"):
+        if getattr(config, name) <= 0:
+            found.append(f"{name} must be above 0, not {getattr(config, name)}")
+    if config.max_completion_length >= config.max_length:
+        found.append(
+            f"max_completion_length {config.max_completion_length} leaves no room for a prompt in max_length "
+            f"{config.max_length}; lower the one or raise the other"
+        )
+    if config.num_generations > 0 and config.rollout_size % config.num_generations:
+        found.append(f"num_generations {config.num_generations} must divide the {config.rollout_size} completions of a rollout")
+    try:
+        rewards.parse(config.rewards)
+    except ValueError as error:
+        found.append(f"rewards: {error}")
+    return found
+
+
+def train(config: Config, run_dir: Path) -> None:
+    """Train in `run_dir`; leaves the policy in run_dir/model, its value head beside it."""
+    run = Run(run_dir, config)
+    from training.recipes.actor_critic import save_value_head
+    from training.recipes.loop import Session
+    from training.recipes.own_loop import OwnLoop
+
+    session = Session(run, DATA)
+    loop, learner = OwnLoop(session), Learner(session)
+    loop.resume(learner.load)
+    Stop.first_step()
+    if loop.step == 0 and config.eval_on_start:
+        loop.log(learner.evaluate(), trained=False)
+        loop.pause()
+    while loop.step < session.total and not Stop.asked:
+        loop.step += 1
+        rollout = learner.roll_out(loop.rows(config.rollout_size // config.num_generations), loop.step)
+        values = learner.learn(rollout, loop.step, session.total)
+        loop.tokens += rollout.tokens
+        loop.log(values)
+        if loop.due(config.sample_every) or Stop.asked or loop.step == session.total:
+            for record in learner.shown(rollout):
+                run.append("samples.jsonl", {"step": loop.step} | record)
+        if loop.due(config.eval_steps):
+            loop.log(learner.evaluate(), trained=False)
+        if loop.due(config.save_steps) or Stop.asked:
+            loop.checkpoint(lambda folder: learner.save(folder, loop.tokens))
+        loop.pause()
+    if not Stop.asked:
+        loop.log(learner.evaluate(), trained=False)
+    loop.finish(learner.actor.policy, lambda folder: save_value_head(learner.actor.value_head, folder))
+
+
+@dataclass
+class Rollout:
+    """Completions as they were drawn, and what learning needs of them: [completions, tokens] where not said else."""
+
+    rows: list[dict[str, Any]]
+    prompts: list[list[int]]
+    completions: list[list[int]]
+    texts: list[str]
+    ended: list[bool]
+    scores: list[Any]
+    mask: Any
+    said: Any  # by the policy that drew them: log_probs, entropy, values
+    log_ratio: Any  # log π − log π_ref
+    kl: Any
+    advantages: Any
+    returns: Any
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.prompts)) + sum(map(len, self.completions))
+
+
+class Learner:
+    """The policy and everything that changes while it learns."""
+
+    def __init__(self, session: Any) -> None:
+        import torch
+
+        from training.recipes.actor_critic import ActorCritic
+        from training.recipes.learned import Rewards
+
+        self.session, self.config = session, session.config
+        self.actor = ActorCritic(session, self.config.detach_value_head, bool(self.config.entropy_coef))
+        self.rewards = Rewards(session)
+        self.optimizer = torch.optim.AdamW(self.actor.parameters, weight_decay=self.config.weight_decay)
+        self.kl = rl.KLController(self.config.kl_coef, self.config.kl_target, self.config.kl_horizon)
+        self.seen = rl.Running()  # every score there was
+
+    def draw(self, rows: Sequence[dict[str, Any]], n: int, step: int) -> tuple[list[list[int]], list[Any]]:
+        """n completions for each row: the tokens of each one's prompt, and what was drawn."""
+        import torch
+
+        from training.recipes.generate import draw
+
+        prompts = [self.session.chat.tokens(row["prompt"], add_generation_prompt=True) for row in rows]
+        chance = torch.Generator(self.actor.policy.device).manual_seed(self.config.seed * 1_000_003 + step)
+        options = {"max_tokens": self.config.max_completion_length, "temperature": self.config.temperature}
+        with self.actor.autocast():
+            groups = draw(self.actor.policy, prompts, n, eos=self.actor.ends, generator=chance, **options)
+        return [prompt for prompt in prompts for _ in range(n)], [drawn for group in groups for drawn in group]
+
+    def roll_out(self, rows: Sequence[dict[str, Any]], step: int) -> Rollout:
+        """Answer, score, look at the answers once with policy and reference, and work out the advantages."""
+        import torch
+
+        from training.recipes.actor_critic import completion_mask
+        from training.recipes.scoring import check_some
+
+        n = self.config.num_generations
+        prompts, drawn = self.draw(rows, n, step)
+        rows = [row for row in rows for _ in range(n)]
+        texts = self.texts(drawn)
+        scores = self.rewards(rows, texts)
+        check_some(scores, step)
+        kept = [at for at, score in enumerate(scores) if score.total is not None]
+        prompts, completions = [prompts[at] for at in kept], [drawn[at].tokens for at in kept]
+        mask = completion_mask(completions, self.actor.policy.device)
+        said = self.actor.look(prompts, completions)
+        log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
+        rollout = Rollout(
+            [rows[at] for at in kept], prompts, completions, [texts[at] for at in kept], [drawn[at].ended for at in kept],
+            [scores[at] for at in kept], mask, said, log_ratio, rl.kl(log_ratio, self.config.kl_estimator), None, None,
+        )  # fmt: skip
+        with torch.no_grad():
+            self.judge(rollout)
+        return rollout
+
+    def texts(self, drawn: Sequence[Any]) -> list[str]:
+        return [self.session.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in drawn]
+
+    def judge(self, rollout: Rollout) -> None:
+        """Rewards of tokens, and from them advantages and returns."""
+        config, mask = self.config, rollout.mask
+        rewards = self.token_rewards(rollout)
+        if config.whiten_rewards:
+            rewards = rl.whiten(rewards, mask, shift_mean=False)
+        advantages, rollout.returns = rl.gae(rewards, rollout.said.values, mask, config.gamma, config.lam)
+        rollout.advantages = rl.whiten(advantages, mask) if config.whiten_advantages else advantages
+
+    def token_rewards(self, rollout: Rollout) -> Any:
+        """The KL at every token; scores of steps where steps end, of the whole at the last token."""
+        from training.recipes.scoring import pieces_of, token_at
+
+        rewards = -self.kl.coef * rollout.kl
+        for at, score in enumerate(self.final_scores(rollout)):
+            rewards[at, len(rollout.completions[at]) - 1] += score
+            if steps := rollout.scores[at].steps:
+                pieces = pieces_of(self.session.tokenizer, rollout.completions[at])
+                for character, value in steps:
+                    rewards[at, token_at(pieces, character)] += value
+        return rewards
+
+    def final_scores(self, rollout: Rollout) -> list[float]:
+        """Each completion's score as it is learned: without an end less, brought to scale, kept within bounds."""
+        config, scores = self.config, [score.total for score in rollout.scores]
+        if config.missing_eos_penalty is not None:
+            scores = [s - config.missing_eos_penalty * (not done) for s, done in zip(scores, rollout.ended, strict=True)]
+        if config.normalize_scores:
+            self.seen.add(scores)
+            scores = [score / (self.seen.std or 1.0) for score in scores]
+        bound = config.clip_scores
+        return scores if bound is None else [max(-bound, min(bound, score)) for score in scores]
+
+    def learn(self, rollout: Rollout, step: int, total: int) -> dict[str, float]:
+        """Some passes over the rollout in minibatches; returns the step's curves."""
+        config, count = self.config, len(rollout.prompts)
+        chance, seen = random.Random(f"{config.seed} {step}"), []
+        done = (step - 1) * config.num_ppo_epochs * config.num_mini_batches
+        for _ in range(config.num_ppo_epochs):
+            shuffled = chance.sample(range(count), count)
+            for part in range(config.num_mini_batches):
+                if batch := shuffled[part :: config.num_mini_batches]:
+                    seen.append(self.optimise(rollout, batch, done, total))
+                done += 1
+        curves = {name: sum(one[name] for one in seen) / len(seen) for name in seen[0]}
+        curves["val/ratio_var"] = sum((one["val/ratio"] - curves["val/ratio"]) ** 2 for one in seen) / len(seen)
+        curves |= self.curves(rollout) | {"learning_rate": self.optimizer.param_groups[0]["lr"]}
+        self.kl.update(curves["objective/kl"], count)
+        return curves
+
+    def optimise(self, rollout: Rollout, batch: list[int], done: int, total: int) -> dict[str, float]:
+        """One optimiser step on these completions, alike lengths passing through the model together."""
+        from torch.nn.utils import clip_grad_norm_
+
+        from training.recipes.own_loop import learning_rate
+
+        config, sums = self.config, {}
+        batch = sorted(batch, key=lambda at: len(rollout.prompts[at]) + len(rollout.completions[at]))
+        tokens = sum(len(rollout.completions[at]) for at in batch)
+        for start in range(0, len(batch), config.per_device_train_batch_size):
+            loss, parts = self.loss(rollout, batch[start : start + config.per_device_train_batch_size])
+            (loss / tokens).backward()
+            sums = {name: sums.get(name, 0.0) + value.item() / tokens for name, value in parts.items()}
+        norm = clip_grad_norm_(self.actor.parameters, config.max_grad_norm)
+        per_rollout = config.num_ppo_epochs * config.num_mini_batches
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, done, total * per_rollout)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return sums | {"grad_norm": norm.item()}
+
+    def loss(self, rollout: Rollout, rows: list[int]) -> tuple[Any, dict[str, Any]]:
+        """The loss summed over the tokens of these completions, and sums for the curves."""
+        config, width = self.config, max(len(rollout.completions[at]) for at in rows)
+        mask, old, old_values, advantages, returns = (
+            part[rows, :width]
+            for part in (
+                rollout.mask, rollout.said.log_probs, rollout.said.values, rollout.advantages, rollout.returns,
+            )
+        )  # fmt: skip
+        said = self.actor.say([rollout.prompts[at] for at in rows], [rollout.completions[at] for at in rows])
+        policy, ratio, clipped = rl.policy_losses(said.log_probs, old, advantages, config.cliprange)
+        value, value_clipped = rl.value_losses(said.values, old_values, returns, config.cliprange_value)
+        whole = policy + config.vf_coef * value - config.entropy_coef * said.entropy
+        parts = {
+            "loss": whole, "loss/policy_avg": policy, "loss/value_avg": value, "policy/entropy_avg": said.entropy,
+            "policy/approxkl_avg": (said.log_probs - old) ** 2 / 2, "policy/clipfrac_avg": clipped,
+            "val/clipfrac_avg": value_clipped, "val/ratio": ratio,
+        }  # fmt: skip
+        return (whole * mask).sum(), {name: (part.detach() * mask).sum() for name, part in parts.items()}
+
+    def curves(self, rollout: Rollout) -> dict[str, float]:
+        """What a rollout was like, under TRL's names."""
+        from training.recipes.scoring import part_means
+
+        mask, count = rollout.mask, len(rollout.prompts)
+        kl, score = (rollout.log_ratio * mask).sum(1).mean().item(), sum(s.total for s in rollout.scores) / count
+        kl_reward = -self.kl.coef * (rollout.kl * mask).sum(1).mean().item()
+        lengths = [len(completion) for completion in rollout.completions]
+        return part_means(rollout.scores) | {
+            "objective/kl": kl,
+            "objective/entropy": -(rollout.said.log_probs * mask).sum(1).mean().item(),
+            "objective/scores": score,
+            "objective/non_score_reward": kl_reward,
+            "objective/rlhf_reward": score + kl_reward,
+            "kl_coef": self.kl.coef,
+            "entropy": rl.masked_mean(rollout.said.entropy, mask).item(),
+            "val/explained_variance": rl.explained_variance(rollout.said.values, rollout.returns, mask),
+            "val/num_eos_tokens": sum(rollout.ended),
+            "completions/mean_length": sum(lengths) / count,
+            "completions/max_length": max(lengths),
+            "completions/clipped_ratio": 1 - sum(rollout.ended) / count,
+        }
+
+    def shown(self, rollout: Rollout) -> list[dict[str, Any]]:
+        """The first completions of a rollout with every part of their reward, the KL and the advantage."""
+        kl = (rollout.log_ratio * rollout.mask).sum(1).tolist()
+        means = ((rollout.advantages * rollout.mask).sum(1) / rollout.mask.sum(1)).tolist()
+        return [
+            {
+                "prompt": rollout.rows[at]["prompt"], "completion": rollout.texts[at], "reward": rollout.scores[at].total,
+                "parts": rollout.scores[at].parts | {"advantage": means[at], "kl": kl[at]},
+            }
+            for at in range(min(len(kl), self.config.samples * self.config.num_generations))
+        ]  # fmt: skip
+
+    def evaluate(self) -> dict[str, float]:
+        """Answer held-out prompts once each, with the same chance every time."""
+        from training.recipes.scoring import part_means
+
+        rows = self.session.eval_rows.rows[: self.config.eval_prompts or None]
+        if not rows:
+            return {}
+        _, drawn = self.draw(rows, 1, step=0)
+        lengths = [len(one.tokens) for one in drawn]
+        found = part_means(self.rewards(rows, self.texts(drawn)), prefix="eval_")
+        found["eval_completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
+        return found | {"eval_completions/mean_length": sum(lengths) / len(lengths)}
+
+    def save(self, folder: Path, tokens: int) -> None:
+        from training.recipes.own_loop import save_state
+
+        said = {"tokens": tokens, "kl_coef": self.kl.coef, "scores": vars(self.seen)}
+        save_state(folder, self.actor.named_parameters(), self.optimizer, said)
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        from training.recipes.own_loop import load_state
+
+        said = load_state(folder, self.actor.named_parameters(), self.optimizer)
+        self.kl.coef, self.seen = said["kl_coef"], rl.Running(**said["scores"])
+        return said
+
+
+if __name__ == "__main__":
+    main(Config, problems, train)

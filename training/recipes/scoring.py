@@ -1,0 +1,92 @@
+"""Score completions while a policy trains: every distinct one once, each part kept, step rewards laid on their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from training.recipes.prompts import columns
+from training.recipes.rows import BadData
+
+
+@dataclass
+class Score:
+    """What a completion got: the weighted sum, None where no reward applies; every part; why; rewards inside it."""
+
+    total: float | None
+    parts: dict[str, float | None]
+    why: dict[str, str] = field(default_factory=dict)
+    steps: list[tuple[int, float]] = field(default_factory=list)  # (character after a step's end, its reward)
+
+
+Mix = Callable[..., list[Any]]
+Dense = Callable[[list[Any], list[str]], list[list[tuple[int, float]]]]
+
+
+def scored(mix: Mix, rows: Sequence[dict[str, Any]], texts: Sequence[str], dense: dict[str, Dense]) -> list[Score]:
+    """Scores of one completion for each row. `dense` holds, by name, rewards of steps, already weighed."""
+    keys = [(id(row), text) for row, text in zip(rows, texts, strict=True)]
+    first = {key: at for at, key in reversed(list(enumerate(keys)))}
+    places = sorted(first.values())
+    found = dict(zip(places, score_all(mix, [rows[at] for at in places], [texts[at] for at in places], dense), strict=True))
+    return [found[first[key]] for key in keys]
+
+
+def score_all(mix: Mix, rows: list[dict[str, Any]], texts: list[str], dense: dict[str, Dense]) -> list[Score]:
+    prompts = [row["prompt"] for row in rows]
+    answers = [[{"role": "assistant", "content": text}] for text in texts]
+    found = [Score(one.total, dict(one.parts), dict(one.why)) for one in mix(prompts, answers, **columns(rows))]
+    for name, reward in dense.items():
+        for one, steps in zip(found, reward(prompts, texts), strict=True):
+            one.steps += steps
+            one.parts[name] = sum(value for _, value in steps) / len(steps) if steps else None
+            one.total = 0.0 if one.total is None and steps else one.total
+    return found
+
+
+def check_some(scores: Sequence[Score], step: int) -> None:
+    """A step whose completions get no reward at all would teach nothing, and so would all that follow."""
+    if all(score.total is None for score in scores):
+        why = next((text for score in scores for text in score.why.values()), "no part gave a number")
+        raise BadData(f"no reward applies to any of the {len(scores)} completions of step {step}: {why}")
+
+
+def token_at(pieces: Sequence[str], character: int) -> int:
+    """The token in which the character before this place stands.
+
+    >>> [token_at(["ab", "c\\n", "", "d"], at) for at in (1, 2, 4, 5, 9)]
+    [0, 0, 1, 3, 3]
+    """
+    length = 0
+    for at, piece in enumerate(pieces):
+        length += len(piece)
+        if length >= character:
+            return at
+    return len(pieces) - 1
+
+
+def pieces_of(tokenizer: Any, tokens: Sequence[int]) -> list[str]:
+    """The text that became certain with each token; put together they are the completion."""
+    from training.server.sampling import TextStream
+
+    stream = TextStream(tokenizer)
+    pieces = [stream.push(token) for token in tokens]
+    return pieces[:-1] + [pieces[-1] + stream.finish()] if pieces else []
+
+
+def part_means(scores: Sequence[Score], prefix: str = "") -> dict[str, float]:
+    """TRL's curves of rewards: mean and deviation of the sum and of every part, and how many have none."""
+    totals = [score.total for score in scores if score.total is not None]
+    named = {"": totals} | {
+        name: [score.parts[name] for score in scores if score.parts.get(name) is not None]
+        for name in dict.fromkeys(name for score in scores for name in score.parts)
+    }
+    found = {}
+    for name, values in named.items():
+        if values:
+            mean = sum(values) / len(values)
+            std = (sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)) ** 0.5
+            key = f"rewards/{name}" if name else "reward"
+            found |= {f"{key}/mean" if name else key: mean, f"{key}/std" if name else "reward_std": std}
+    return {prefix + name: value for name, value in found.items()}
