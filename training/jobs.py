@@ -12,6 +12,7 @@ from annotation.models import Dataset
 from training import executors, recipes, wake
 from training.models import ModelVersion, TrainingJob
 from training.recipes.config import BadConfig, read
+from training.reward_models import rewarding
 from training.trainer import RUNNING, run_job, stop_children
 
 __all__ = ["BadJob", "cancel", "launch", "queue_place", "queues", "resume", "run_job", "stop_children", "why_waiting"]
@@ -30,6 +31,10 @@ def launch(
     """Queue a training. Settings not given take the recipe's defaults. Raises BadJob or BadConfig with every reason."""
     resolved = resolve(recipe, settings or {})
     check(dataset, recipe, base_model, executor, device)
+    try:
+        rewarding(resolved, dataset.project)
+    except ValueError as error:
+        raise BadJob(str(error)) from None
     if queue and queue not in queues():
         raise BadJob(f"No trainer listens to a queue {queue!r}; choose one of {', '.join(queues())}.")
     with transaction.atomic():

@@ -15,6 +15,7 @@ from annotation.store import store
 from training import executors, hosts
 from training.models import Metric, Sample, TrainingJob
 from training.recipes import RECIPES
+from training.reward_models import rewarding
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors", "tokenizers")
 SECRET = re.compile(r"SECRET|TOKEN(?!IZERS)|PASSW|CREDENTIAL|API_?KEY|PRIVATE|DATABASE|BROKER|SMTP|DSN|^AWS_|^STUDIO_")
@@ -41,12 +42,14 @@ def prepare(job: TrainingJob, came_from: str = "") -> Path:
 
 
 def write_config(job: TrainingJob, run_dir: Path) -> None:
+    models = rewarding(job.settings, job.dataset.project)
     config = {
         "recipe": job.recipe,
         "base_model": str(store().fetch(job.base_model.folder)),
         "ref_model": None,
         "device": settings.DEVICE if job.device == "auto" else job.device,
         "settings": job.settings,
+        "models": {name: str(store().fetch(found.folder)) for name, found in models.items()},
         "versions": versions(),
     }
     partial = run_dir / "config.json.partial"

@@ -11,6 +11,8 @@ RECIPES = {
     "prm": "training.recipes.prm",
     "orm": "training.recipes.orm",
     "ppo": "training.recipes.ppo",
+    "grpo": "training.recipes.grpo",
+    "rloo": "training.recipes.rloo",
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.recipes import head, weights
+from training.recipes import head, trunk, weights
 from training.recipes.steps import length_batches
 
 if TYPE_CHECKING:
@@ -61,7 +61,22 @@ class ActorCritic:
         if self.recompute:
             self.policy.gradient_checkpointing_enable({"use_reentrant": False})
             self.policy.enable_input_require_grads()
+        self.trunk = self.remember_frozen_layers()
         self.value_head = make_value_head(self.core.config.get_text_config().hidden_size, session)
+
+    def remember_frozen_layers(self) -> Any | None:
+        """On a CPU, layers below the adapter see each completion once: what reference and learning start from."""
+        depth = trunk.frozen_depth(self.core)
+        if self.session.machine.device != "cpu" or self.ref_model is not None or self.recompute or not depth:
+            return None
+        found = trunk.Trunk(self.core.base_model, depth)
+        found.install()
+        return found
+
+    def forget(self) -> None:
+        """The completions of the last rollout do not come again."""
+        if self.trunk:
+            self.trunk.rows.clear()
 
     @staticmethod
     def learning(module: Any) -> list[Any]:

@@ -10,6 +10,8 @@ KINDS = {
     "reward_model": "a reward model: it gives a chat one number, higher for what labelers preferred",
     "dpo": "a chat model trained on pairs that people ranked, by direct preference optimization (DPO)",
     "ppo": "a chat model trained on rewards for its own answers, by proximal policy optimization (PPO)",
+    "grpo": "a chat model trained on rewards for its own answers, by group relative policy optimization (GRPO)",
+    "rloo": "a chat model trained on rewards for its own answers, by REINFORCE leave-one-out (RLOO)",
     "prm": "a process reward model: it gives every step of a solution the probability that the step is right",
     "orm": "an outcome reward model: it gives a whole solution the probability that it is right",
     "sft": "a chat model trained to imitate completions that people preferred (SFT)",

@@ -170,7 +170,7 @@ def steps_of(config: Any, count: int, processes: int = 1) -> int:
         return config.max_steps
     if hasattr(config, "rollout_size"):  # prompts are answered, several times perhaps
         rollouts = config.num_train_epochs * count * config.num_generations / (config.rollout_size * processes)
-        return max(1, math.ceil(rollouts))
+        return max(1, math.ceil(rollouts)) * getattr(config, "num_iterations", 1)
     batches = math.ceil(count / (config.per_device_train_batch_size * processes))
     return max(1, math.ceil(config.num_train_epochs * math.ceil(batches / config.gradient_accumulation_steps)))
 

@@ -18,8 +18,9 @@ def is_plain(model: Any) -> bool:
     return plain and head is not None and getattr(head, "bias", None) is None
 
 
-def use_compact_head(model: Any) -> None:
-    """Replace, on `model` (a causal model TRL gave its fused head), what answers to `fused_lm_head=True`."""
+def use_compact_head(model: Any, temperature: float = 1.0) -> None:
+    """Replace, on `model` (a causal model TRL gave its fused head), what answers to `fused_lm_head=True`: log-probabilities
+    of softmax(logits / temperature)."""
     from trl.trainer.utils import FusedCausalLMOutput
 
     original = model.forward
@@ -33,7 +34,7 @@ def use_compact_head(model: Any) -> None:
         hidden = model.base_model(*args, **kwargs | {"use_cache": False}).last_hidden_state[:, :-1]
         labels, head = labels[:, 1:], model.get_output_embeddings()
         mask = labels != -100
-        scored = score_tokens(hidden[mask], head.weight, labels[mask])
+        scored = score_tokens(hidden[mask] / temperature, head.weight, labels[mask])
         log_probs, entropy, mean_logits, is_top1 = (spread(values, mask) for values in scored)
         loss = -log_probs.sum() / (mask.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
         return FusedCausalLMOutput(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training.recipes.config import BadConfig
-from training.recipes.scoring import Score, scored
+from training.recipes.scoring import Answer, Score, scored
 from training.recipes.steps import TooLong, trace_windows
 
 LEARNED = {"reward_model": ("score",), "orm": ("outcome",), "prm": ("steps",)}
@@ -15,7 +15,7 @@ BATCH_TOKENS = 8192  # padded tokens that pass through a reward model at once
 
 
 class Rewards:
-    """Called with rows and one completion for each: their scores."""
+    """Called with answers: their scores."""
 
     def __init__(self, session: Any) -> None:
         from training import rewards
@@ -25,14 +25,14 @@ class Rewards:
         parts = rewards.parse(session.config.rewards)
         whole = [part for part in parts if not is_dense(part)]
         self.mix = rewards.Mix(whole, self.resolve) if whole else nothing
-        self.dense = {label(part): self.dense_reward(part) for part in parts if is_dense(part)}
+        self.dense = {f"{part.label} by step": self.dense_reward(part) for part in parts if is_dense(part)}
         self.seconds = 0.0  # spent in rewards
 
-    def __call__(self, rows: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[Score]:
+    def __call__(self, answers: Sequence[Answer]) -> list[Score]:
         import time
 
         began = time.perf_counter()
-        found = scored(self.mix, rows, texts, self.dense)
+        found = scored(self.mix, answers, self.dense)
         self.seconds += time.perf_counter() - began
         return found
 
@@ -65,12 +65,22 @@ class Rewards:
         return reward
 
 
+def unmet(text: str, models: dict[str, str], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What rewards ask for and the run does not hold, one sentence each: a model, a column of the rows."""
+    from training import rewards
+
+    parts, found = rewards.parse(text), []
+    for part in parts:
+        if part.name in LEARNED and part.argument not in models:
+            found.append(f"{part.label}: the run holds no model {part.argument}")
+        wanted = [name for name in part.kind.columns if rows and all(row.get(name) in (None, "") for row in rows)]
+        if wanted:
+            found.append(f"{part.label} reads {' and '.join(wanted)}, which no row of train.jsonl has")
+    return found
+
+
 def is_dense(part: Any) -> bool:
     return part.name == "prm" and part.options.get("aggregate") in ("dense", "gain")
-
-
-def label(part: Any) -> str:
-    return f"{part.name}:{part.argument}" if part.argument else part.name
 
 
 def nothing(prompts: list[Any], completions: list[Any], **columns: Any) -> list[Score]:
@@ -159,14 +169,15 @@ def step_ends(text: str, separator: str) -> list[int]:
 
 
 def aggregated(steps: Sequence[float], how: str) -> float | None:
-    """One number for a trace: its worst step, all of them multiplied, or its last.
+    """One number for a trace: its worst step, all of them multiplied, their mean, or its last.
 
     >>> [aggregated([0.5, 0.2, 0.4], how) for how in ("min", "prod", "last")], aggregated([], "min")
     ([0.2, 0.04000000000000001, 0.4], None)
     """
     import math
 
-    return {"min": min, "prod": math.prod, "last": lambda values: values[-1]}[how](steps) if steps else None
+    ways = {"min": min, "prod": math.prod, "mean": lambda all: sum(all) / len(all), "last": lambda all: all[-1]}
+    return ways[how](steps) if steps else None
 
 
 def text_of(completion: Any) -> str:

@@ -119,10 +119,11 @@ class Session:
         for model in (trainer.model, getattr(trainer, "ref_model", None)):
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             if hasattr(core, "lm_head") and head.is_plain(core):
-                head.use_compact_head(core)
+                head.use_compact_head(core, getattr(trainer, "temperature", 1.0))
         core = trainer.model.get_base_model() if self.config.lora else trainer.model
         depth = trunk.frozen_depth(core)
-        if depth and not trainer.args.gradient_checkpointing and self.fits_in_memory(core):
+        fresh = hasattr(self.config, "rollout_size")  # each step has rows of its own: nothing to remember
+        if depth and not fresh and not trainer.args.gradient_checkpointing and self.fits_in_memory(core):
             trunk.Trunk(core.base_model, depth).install()
         for layer in trainer.model.modules() if self.machine.precision == "bf16" else ():
             if hasattr(layer, "cast_input_dtype_enabled"):

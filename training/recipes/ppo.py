@@ -165,10 +165,9 @@ def train(config: Config, run_dir: Path) -> None:
 class Rollout:
     """Completions as they were drawn, and what learning needs of them: [completions, tokens] where not said else."""
 
-    rows: list[dict[str, Any]]
+    answers: list[Any]
     prompts: list[list[int]]
     completions: list[list[int]]
-    texts: list[str]
     ended: list[bool]
     scores: list[Any]
     mask: Any
@@ -219,11 +218,12 @@ class Learner:
         from training.recipes.actor_critic import completion_mask
         from training.recipes.scoring import check_some
 
+        self.actor.forget()
         n = self.config.num_generations
         prompts, drawn = self.draw(rows, n, step)
         rows = [row for row in rows for _ in range(n)]
-        texts = self.texts(drawn)
-        scores = self.rewards(rows, texts)
+        answers = self.answers(rows, drawn)
+        scores = self.rewards(answers)
         check_some(scores, step)
         kept = [at for at, score in enumerate(scores) if score.total is not None]
         prompts, completions = [prompts[at] for at in kept], [drawn[at].tokens for at in kept]
@@ -231,15 +231,18 @@ class Learner:
         said = self.actor.look(prompts, completions)
         log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
         rollout = Rollout(
-            [rows[at] for at in kept], prompts, completions, [texts[at] for at in kept], [drawn[at].ended for at in kept],
+            [answers[at] for at in kept], prompts, completions, [drawn[at].ended for at in kept],
             [scores[at] for at in kept], mask, said, log_ratio, rl.kl(log_ratio, self.config.kl_estimator), None, None,
         )  # fmt: skip
         with torch.no_grad():
             self.judge(rollout)
         return rollout
 
-    def texts(self, drawn: Sequence[Any]) -> list[str]:
-        return [self.session.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in drawn]
+    def answers(self, rows: Sequence[dict[str, Any]], drawn: Sequence[Any]) -> list[Any]:
+        from training.recipes.scoring import Answer
+
+        texts = [self.session.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in drawn]
+        return [Answer(row, text, one.tokens) for row, text, one in zip(rows, texts, drawn, strict=True)]
 
     def judge(self, rollout: Rollout) -> None:
         """Rewards of tokens, and from them advantages and returns."""
@@ -361,8 +364,8 @@ class Learner:
         means = ((rollout.advantages * rollout.mask).sum(1) / rollout.mask.sum(1)).tolist()
         return [
             {
-                "prompt": rollout.rows[at]["prompt"], "completion": rollout.texts[at], "reward": rollout.scores[at].total,
-                "parts": rollout.scores[at].parts | {"advantage": means[at], "kl": kl[at]},
+                "prompt": rollout.answers[at].row["prompt"], "completion": rollout.answers[at].text,
+                "reward": rollout.scores[at].total, "parts": rollout.scores[at].parts | {"advantage": means[at], "kl": kl[at]},
             }
             for at in range(min(len(kl), self.config.samples * self.config.num_generations))
         ]  # fmt: skip
@@ -376,7 +379,7 @@ class Learner:
             return {}
         _, drawn = self.draw(rows, 1, step=0)
         lengths = [len(one.tokens) for one in drawn]
-        found = part_means(self.rewards(rows, self.texts(drawn)), prefix="eval_")
+        found = part_means(self.rewards(self.answers(rows, drawn)), prefix="eval_")
         found["eval_completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
         return found | {"eval_completions/mean_length": sum(lengths) / len(lengths)}
 

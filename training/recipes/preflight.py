@@ -12,6 +12,7 @@ from training.recipes import recipe, rows, source_of
 from training.recipes.chat import Chat
 from training.recipes.config import BadConfig, read
 from training.recipes.estimate import estimate
+from training.recipes.learned import unmet
 from training.recipes.run import read_config, write_json
 
 BINS = 20
@@ -34,6 +35,7 @@ def inspect(run_dir: Path, report: dict[str, Any]) -> None:
     module = find_recipe(said["recipe"])
     config = read(module.Config, said["settings"])
     report["errors"] += module.problems(config)
+    reads_rewards = module.DATA == "prompts" and not report["errors"]
     chat, source = Chat(said["base_model"]), source_of(module.DATA)
     split = {name: source.load(run_dir / "dataset" / f"{name}.jsonl", module.DATA) for name in ("train", "eval")}
     kept = {name: source.keep(part, chat, config) for name, part in split.items()}
@@ -41,6 +43,8 @@ def inspect(run_dir: Path, report: dict[str, Any]) -> None:
     report["lengths"] = lengths(kept["train"].sizes)
     counted(report, source, config.max_length)
     report["warnings"] += [*source.about_rows(split), *leaks(split)]
+    if reads_rewards:
+        report["errors"] += unmet(config.rewards, said.get("models", {}), split["train"])
     if split["train"]:
         errors, warnings = source.template_fits(split["train"], chat)
         report["errors"] += errors

@@ -23,6 +23,7 @@ ADVICE = {
     "disk_full": "Free space on the disk that holds the run; with lora on, checkpoints are far smaller.",
     "bad_config": "Correct the setting named in the message and start again.",
     "bad_data": "Correct the rows named in the message, freeze the dataset again and start again.",
+    "reward_failed": "Correct the reward named in the message, or take it off the list, and resume.",
     "diverged": "Lower learning_rate to a tenth, raise warmup_ratio, or set precision to fp32.",
     "crash": "The end of log.txt says where it happened.",
 }
@@ -200,6 +201,8 @@ def classify(error: BaseException) -> str:
         return "bad_config"
     if isinstance(error, BadData):
         return "bad_data"
+    if type(error).__name__ in ("RewardFailed", "NoSandbox"):
+        return "reward_failed"
     text = f"{type(error).__name__} {error}".lower()
     if getattr(error, "errno", None) in NO_ROOM or "no space left" in text or "os error 28" in text:
         return "disk_full"

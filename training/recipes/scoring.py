@@ -24,19 +24,32 @@ Mix = Callable[..., list[Any]]
 Dense = Callable[[list[Any], list[str]], list[list[tuple[int, float]]]]
 
 
-def scored(mix: Mix, rows: Sequence[dict[str, Any]], texts: Sequence[str], dense: dict[str, Dense]) -> list[Score]:
-    """Scores of one completion for each row. `dense` holds, by name, rewards of steps, already weighed."""
-    keys = [(id(row), text) for row, text in zip(rows, texts, strict=True)]
-    first = {key: at for at, key in reversed(list(enumerate(keys)))}
-    places = sorted(first.values())
-    found = dict(zip(places, score_all(mix, [rows[at] for at in places], [texts[at] for at in places], dense), strict=True))
-    return [found[first[key]] for key in keys]
+@dataclass(frozen=True)
+class Answer:
+    """A completion of a row's prompt, to be scored."""
+
+    row: dict[str, Any]
+    text: str
+    tokens: list[int]
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Of equal answers to one row the same."""
+        return id(self.row), self.text
 
 
-def score_all(mix: Mix, rows: list[dict[str, Any]], texts: list[str], dense: dict[str, Dense]) -> list[Score]:
-    prompts = [row["prompt"] for row in rows]
-    answers = [[{"role": "assistant", "content": text}] for text in texts]
-    found = [Score(one.total, dict(one.parts), dict(one.why)) for one in mix(prompts, answers, **columns(rows))]
+def scored(mix: Mix, answers: Sequence[Answer], dense: dict[str, Dense]) -> list[Score]:
+    """A score for each answer. `dense` holds, by name, rewards of steps, already weighed."""
+    distinct = {answer.key: answer for answer in reversed(answers)}
+    found = dict(zip(distinct, score_all(mix, list(distinct.values()), dense), strict=True))
+    return [found[answer.key] for answer in answers]
+
+
+def score_all(mix: Mix, answers: list[Answer], dense: dict[str, Dense]) -> list[Score]:
+    prompts, texts = [answer.row["prompt"] for answer in answers], [answer.text for answer in answers]
+    said = [[{"role": "assistant", "content": text}] for text in texts]
+    beside = columns([answer.row for answer in answers]) | {"completion_ids": [answer.tokens for answer in answers]}
+    found = [Score(one.total, dict(one.parts), dict(one.why)) for one in mix(prompts, said, **beside)]
     for name, reward in dense.items():
         for one, steps in zip(found, reward(prompts, texts), strict=True):
             one.steps += steps

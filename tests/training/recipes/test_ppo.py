@@ -109,7 +109,7 @@ def filled(learner, prompts, completions, returns=0.0):
 
     said, mask = learner.actor.look(prompts, completions), completion_mask(completions, "cpu")
     blank = torch.zeros_like(mask)
-    kwargs = {"rows": [], "texts": [], "ended": [], "scores": [], "log_ratio": blank, "kl": blank}
+    kwargs = {"answers": [], "ended": [], "scores": [], "log_ratio": blank, "kl": blank}
     return ppo.Rollout(
         prompts=prompts, completions=completions, mask=mask, said=said, advantages=blank, returns=blank + returns, **kwargs
     )
@@ -165,7 +165,38 @@ def test_the_kl_is_taken_off_every_token_and_the_score_added_at_the_last(make_pp
 SETTINGS = {"max_steps": 6, "save_steps": 2, "kl_target": 0.5, "normalize_scores": True, "num_mini_batches": 2}
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one_to_the_last_bit(make_ppo):
+class Killed(BaseException):
+    """In place of a signal that leaves no time for anything."""
+
+
+@pytest.mark.parametrize("moment", ["roll_out", "learn", "save"])
+def test_a_run_that_dies_ends_as_one_that_did_not_to_the_last_bit(make_ppo, monkeypatch, moment):
+    whole, killed = make_ppo(**SETTINGS), make_ppo(**SETTINGS)
+    train_here(whole)
+    with monkeypatch.context() as patch:
+        plain, calls = getattr(ppo.Learner, moment), []
+
+        def dies(learner, *args):
+            calls.append(args)
+            last = len(calls) == {"roll_out": 5, "learn": 4, "save": 2}[moment]
+            if last and moment == "save":
+                plain(learner, *args)  # written, and not yet a checkpoint
+            if last:
+                raise Killed
+            return plain(learner, *args)
+
+        patch.setattr(ppo.Learner, moment, dies)
+        with pytest.raises(Killed):
+            train_here(killed)
+    assert not (killed / "result.json").exists() and (killed / "checkpoints" / "checkpoint-2").exists()
+    with (killed / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "tot')  # in the middle of a line
+    train_here(killed)
+    assert_equal_runs(whole, killed)
+
+
+@pytest.mark.long
+def test_a_run_that_is_really_killed_does_too(make_ppo):
     whole, killed = make_ppo(**SETTINGS), make_ppo(**SETTINGS)
     train_here(whole)
     child = start(killed)
@@ -174,14 +205,17 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one_to_the_last_bit(make_pp
         time.sleep(0.02)
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    assert not (killed / "result.json").exists() and (killed / "checkpoints" / "checkpoint-4").exists()
     train_here(killed)
-    ours, theirs = (steps_of(run_dir) for run_dir in (whole, killed))
+    assert_equal_runs(whole, killed)
+
+
+def assert_equal_runs(one, other):
+    ours, theirs = steps_of(one), steps_of(other)
     for step, values in ours.items():
         assert {name: theirs[step][name] for name in values} == values, step
-    assert (whole / "model" / "model.safetensors").read_bytes() == (killed / "model" / "model.safetensors").read_bytes()
-    heads = [(d / "model" / "value_head" / "model.safetensors").read_bytes() for d in (whole, killed)]
-    assert heads[0] == heads[1] and result(whole)["tokens"] == result(killed)["tokens"]
+    for name in ("model.safetensors", "value_head/model.safetensors"):
+        assert (one / "model" / name).read_bytes() == (other / "model" / name).read_bytes()
+    assert result(one)["tokens"] == result(other)["tokens"]
 
 
 CLOCK = ("seconds", "tokens_per_second", "rss_bytes", "cpu_percent", "time/")
@@ -189,10 +223,18 @@ CLOCK = ("seconds", "tokens_per_second", "rss_bytes", "cpu_percent", "time/")
 
 def steps_of(run_dir):
     """The last line written of each step, without what a clock says."""
-    lines = {line["step"]: line["values"] for line in metrics(run_dir) if "loss" in line["values"]}
+    lines = {line["step"]: line["values"] for line in whole_lines(run_dir) if "loss" in line["values"]}
     return {
         step: {name: value for name, value in values.items() if not name.startswith(CLOCK)} for step, values in lines.items()
     }
+
+
+def whole_lines(run_dir):
+    for line in (run_dir / "metrics.jsonl").read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 def test_stop_and_save_keeps_a_model_and_goes_on(make_ppo):

@@ -1,0 +1,199 @@
+"""What GRPO and RLOO add to TRL's trainers: prompts read once a group, rewards asked once, nothing spent on groups that
+teach nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from training.recipes.learned import Rewards
+from training.recipes.own_loop import order
+from training.recipes.scoring import Answer, Score, check_some, part_means
+
+ROW = "row"  # the column by which a trainer's rows are found again: their own columns need not survive Arrow
+
+
+def arguments(session: Any) -> dict[str, Any]:
+    """What both configs of TRL's are given."""
+    config = session.config
+    return session.arguments() | {
+        "num_generations": config.num_generations, "max_completion_length": config.max_completion_length,
+        "temperature": config.temperature, "beta": config.beta, "num_iterations": config.num_iterations,
+        "num_generations_eval": 1, "disable_dropout": True, "remove_unused_columns": False,
+        "use_vllm": uses_vllm(session), "vllm_mode": "colocate",
+    }  # fmt: skip
+
+
+def uses_vllm(session: Any) -> bool:
+    return session.machine.device == "cuda" and importlib.util.find_spec("vllm") is not None
+
+
+def datasets(session: Any) -> dict[str, Any]:
+    """Prompts and the numbers of their rows; held-out rows are counted on from the last one trained on."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    held_out = session.eval_rows.rows[: session.config.eval_prompts or None]
+    session.all_rows = session.train_rows.rows + held_out
+    numbered = [{"prompt": row["prompt"], ROW: at} for at, row in enumerate(session.all_rows)]
+    count = len(session.train_rows.rows)
+    held_out = Dataset.from_list(numbered[count:]) if numbered[count:] else None
+    return {"train_dataset": Dataset.from_list(numbered[:count]), "eval_dataset": held_out}
+
+
+def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: Any) -> Any:
+    """A trainer of TRL's kind `base`, quickened."""
+    config = session.config
+    rewards = Rewards(session)
+
+    def reward(completion_ids: list[list[int]], row: list[int], log_metric: Any, **_: Any) -> list[Any]:
+        scores = trainer.scores(answers(row, completion_ids))
+        for name, value in part_means(scores).items():
+            if name.startswith("rewards/"):
+                log_metric(name, value)
+        return [score.total for score in scores]
+
+    def answers(places: Sequence[int], drawn: Sequence[list[int]]) -> list[Answer]:
+        texts = session.tokenizer.batch_decode(drawn, skip_special_tokens=True)
+        return [Answer(session.all_rows[at], *said) for at, *said in zip(places, texts, drawn, strict=True)]
+
+    class GroupTrainer(base):
+        drawn: list[list[int]] | None = None  # completions waiting to be taken as generated
+        known: dict[tuple[int, str], Score] = {}  # scores of the completions of this step
+        shown: list[dict[str, Any]] = []  # what the last step's completions were like
+        spare = 0  # prompts drawn in place of others so far
+
+        def scores(self, asked: Sequence[Answer]) -> list[Score]:
+            """Each answer of a step is scored once, however often it is asked about."""
+            if new := [answer for answer in asked if answer.key not in self.known]:
+                self.known |= {answer.key: score for answer, score in zip(new, rewards(new), strict=True)}
+            return [self.known[answer.key] for answer in asked]
+
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+            self.known, self.drawn = {}, None
+            if self.model.training and not self.use_vllm:
+                inputs, self.drawn = self.draw_with_spread(inputs)
+            output = super()._generate_and_score_completions(inputs)
+            if self.model.training:
+                check_some(list(self.known.values()), self.state.global_step + 1)
+                said = answers([one[ROW] for one in inputs], output["completion_ids"].tolist())
+                scores = self.scores(said)
+                output["teaches"] = self.teaching([score.total for score in scores], output["advantages"])
+                self.remember(said, scores, output["advantages"].tolist())
+            return output
+
+        def teaching(self, totals: list[float | None], advantages: Any) -> Any:
+            """Which rows are trained on: those of groups with spread. Where the KL is a reward, it is spread as well."""
+            import torch
+
+            if self.beta and not hasattr(self, "loss_type"):
+                return advantages != 0
+            n = self.num_generations
+            groups = [set(totals[at : at + n]) - {None} for at in range(0, len(totals), n)]
+            spread = torch.tensor([len(group) > 1 for group in groups for _ in range(n)], device=advantages.device)
+            advantages *= spread  # rounding in a mean of equal rewards, scaled up, would teach noise
+            return spread if self.beta else spread & (advantages != 0)
+
+        def draw_with_spread(self, inputs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[int]]]:
+            """Draw completions; where a group's rewards are all equal, another prompt's in their place, if asked to."""
+            n, inputs = self.num_generations, list(inputs)
+            drawn: list[list[int]] = [[] for _ in inputs]
+            again = list(range(0, len(inputs), n))
+            for attempt in range(config.resample + 1):
+                places = [at for start in again for at in range(start, start + n)]
+                for at, tokens in zip(places, self.draw([inputs[at] for at in places]), strict=True):
+                    drawn[at] = tokens
+                again = [start for start in again if config.resample and not self.spread(inputs, drawn, start)]
+                if not again or attempt == config.resample:
+                    break
+                for start, other in zip(again, self.others(len(again)), strict=True):
+                    inputs[start : start + n] = [other] * n
+            return inputs, drawn
+
+        def others(self, count: int) -> list[dict[str, Any]]:
+            rows = session.train_rows.rows
+            places = order(len(rows), range(self.spare, self.spare + count), config.seed + 1 + self.state.global_step)
+            self.spare += count
+            return [{"prompt": rows[at]["prompt"], ROW: at} for at in places]
+
+        def spread(self, inputs: list[dict[str, Any]], drawn: list[list[int]], start: int) -> bool:
+            group = slice(start, start + self.num_generations)
+            scores = self.scores(answers([one[ROW] for one in inputs[group]], drawn[group]))
+            return len({score.total for score in scores} - {None}) > 1
+
+        def draw(self, inputs: list[dict[str, Any]]) -> list[list[int]]:
+            prompts = [session.chat.tokens(one["prompt"], add_generation_prompt=True) for one in inputs]
+            return self.decode(prompts)
+
+        def decode(self, prompts: list[list[int]]) -> list[list[int]]:
+            """Completions of prompts of which equal ones stand together."""
+            import torch
+
+            from training.recipes.generate import draw
+
+            groups = [(list(key), len(list(same))) for key, same in groupby(map(tuple, prompts))]
+            network, was_training = self.accelerator.unwrap_model(self.model), self.model.training
+            chance = torch.Generator(network.device).manual_seed(int(torch.randint(2**62, ())))
+            network.eval()
+            found = []
+            with self.accelerator.autocast():
+                for n in dict.fromkeys(count for _, count in groups):
+                    part = [at for at, (_, count) in enumerate(groups) if count == n]
+                    options = {"max_tokens": config.max_completion_length, "temperature": config.temperature}
+                    ends = frozenset(self.eos_token_ids)
+                    answers = draw(network, [groups[at][0] for at in part], n, eos=ends, generator=chance, **options)
+                    found += zip(part, answers, strict=True)
+            network.train(was_training)
+            return [one.tokens for _, group in sorted(found, key=lambda pair: pair[0]) for one in group]
+
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
+            if self.use_vllm:
+                return super()._generate_single_turn(prompt_ids, *rest, **more)
+            drawn, self.drawn = self.drawn, None
+            found = self.decode(prompt_ids) if drawn is None else drawn
+            return (found, None) if hasattr(self, "loss_type") else found  # GRPO wants log-probabilities or None beside
+
+        def remember(self, said: list[Answer], scores: list[Score], advantages: list[float]) -> None:
+            self.shown = [
+                {"prompt": answer.row["prompt"], "completion": answer.text, "reward": score.total,
+                 "parts": score.parts | {"advantage": advantage}}
+                for answer, score, advantage in zip(said, scores, advantages, strict=True)
+            ]  # fmt: skip
+
+        def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+            """Rows that teach nothing do not pass through the model; the policy's loss is what it would be with them."""
+            teaches = inputs.get("teaches", inputs["advantages"] != 0)
+            if bool(teaches.all()):
+                return super()._compute_loss(model, inputs)
+            if not bool(teaches.any()):
+                return sum(p.sum() for p in model.parameters() if p.requires_grad) * 0.0
+            count, size = int(teaches.sum()), len(teaches)
+            kept = {
+                name: part[teaches] if hasattr(part, "dim") and part.dim() and len(part) == size else part
+                for name, part in inputs.items()
+            }
+            return super()._compute_loss(model, kept) * self.share(inputs, kept, count / size)
+
+        def share(self, inputs: dict[str, Any], kept: dict[str, Any], rows: float) -> float:
+            """What the loss of the kept rows is of the loss of all: by which of them it is a mean over."""
+            kind = getattr(self, "loss_type", "grpo")
+            if kind == "bnpo":
+                return float(kept["completion_mask"].sum() / inputs["completion_mask"].sum())
+            return 1.0 if kind in ("dapo", "cispo", "vespo") else rows
+
+    trainer = GroupTrainer(
+        policy, reward_funcs=[reward], args=args, processing_class=session.tokenizer,
+        peft_config=session.adapter(policy, "CAUSAL_LM"), **datasets(session), **options,
+    )  # fmt: skip
+    return trainer
+
+
+def rollouts(session: Any) -> Any:
+    """Sample the policy: the groups of the last step."""
+
+    def draw(trainer: Any) -> Iterator[dict[str, Any]]:
+        yield from trainer.shown[: session.config.samples * session.config.num_generations]
+
+    return draw
