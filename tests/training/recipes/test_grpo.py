@@ -13,7 +13,7 @@ from training.recipes.run import Run
 
 pytestmark = pytest.mark.training
 SHORT = {"max_completion_length": 6, "max_length": 64, "per_device_train_batch_size": 32, "learning_rate": 0.008}
-SHORT |= {"gradient_accumulation_steps": 1, "num_generations": 8, "rewards": "length -0.05", "lora": False}
+SHORT |= {"gradient_accumulation_steps": 1, "num_generations": 8, "rewards": "length -0.05 unit=characters", "lora": False}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_policy_learns_what_is_rewarded(make_group, name):
     done = train_here(run_dir)
     assert done["status"] == "succeeded" and done["step"] == 20
     rewards = curve(run_dir, "reward")
-    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.1 and len(curve(run_dir, "eval_reward")) == 2
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.08 and len(curve(run_dir, "eval_reward")) == 2
     steps = [line["values"] for line in metrics(run_dir) if "loss" in line["values"]]
     wanted = {"reward", "reward_std", "rewards/length/mean", "frac_reward_zero_std", "completions/mean_length", "kl"}
     assert wanted <= steps[0].keys()
@@ -85,7 +85,7 @@ def test_equal_rewards_teach_nothing_and_pass_through_no_model(make_group):
 
 
 def test_a_group_without_spread_gives_its_place_to_another_prompt(make_group):
-    trainer = trainer_of(make_group(rewards="length -0.05", resample=2))
+    trainer = trainer_of(make_group(rewards="length -0.05 unit=characters", resample=2))
     first = trainer.train_dataset[0]
     asked = []
     trainer.spread = lambda inputs, drawn, start: asked.append(inputs[start]["row"]) or inputs[start]["row"] != 0
