@@ -24,7 +24,9 @@ def model(name: str, makes: str, project: Any) -> ModelVersion:
     found = usable.filter(slug=name).first()
     if found is None:
         kind = usable.filter(makes=makes, status="ready").values_list("slug", flat=True)[:5]
-        raise ValueError(f"There is no model {name} to reward with. There are: {', '.join(kind) or 'none of this kind'}.")
+        raise ValueError(
+            f"There is no model {name} to reward with. There are: {', '.join(kind) or 'none of this kind'}."
+        )
     if found.makes != makes:
         raise ValueError(f"{found} is of the kind {found.get_makes_display().lower()}, which this reward cannot ask.")
     if found.endpoint or found.status != "ready":

@@ -168,7 +168,9 @@ def padded(
     width = max(map(len, rows))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
     columns = torch.arange(width, device=device)
-    starts, ends = (torch.tensor(sizes, device=device)[:, None] for sizes in (list(map(len, prompts)), list(map(len, rows))))
+    starts, ends = (
+        torch.tensor(sizes, device=device)[:, None] for sizes in (list(map(len, prompts)), list(map(len, rows)))
+    )
     return ids, (columns < ends).long(), (columns >= starts) & (columns < ends)
 
 
@@ -192,9 +194,7 @@ def make_value_head(hidden: int, session: Any) -> Any:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(session.config.seed)
-        made = torch.nn.Sequential(
-            torch.nn.Linear(hidden, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1)
-        )
+        made = torch.nn.Sequential(torch.nn.Linear(hidden, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
     torch.nn.init.zeros_(made[2].weight)
     torch.nn.init.zeros_(made[2].bias)
     known = Path(session.run.base_model) / VALUE_FOLDER / "model.safetensors"

@@ -127,7 +127,5 @@ def read(tokens: Tensor, log_probs: Tensor, counts: Tensor, ends: Tensor) -> lis
     import torch
 
     last = tokens.gather(1, (counts - 1)[:, None])[:, 0]
-    rows = zip(
-        tokens.tolist(), log_probs.tolist(), counts.tolist(), torch.isin(last, ends).tolist(), strict=True
-    )
+    rows = zip(tokens.tolist(), log_probs.tolist(), counts.tolist(), torch.isin(last, ends).tolist(), strict=True)
     return [Drawn(ids[:count], probs[:count], ended) for ids, probs, count, ended in rows]

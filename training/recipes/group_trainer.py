@@ -1,5 +1,4 @@
-"""What GRPO and RLOO add to TRL's trainers: prompts read once a group, rewards asked once, nothing spent on groups that
-teach nothing."""
+"""What GRPO and RLOO add to TRL's trainers: prompts read once, rewards asked once, equal groups left out."""
 
 from __future__ import annotations
 
@@ -85,7 +84,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             return output
 
         def teaching(self, totals: list[float | None], advantages: Any) -> Any:
-            """Which rows are trained on: those of groups with spread. Where the KL is a reward, it is spread as well."""
+            """Which rows are trained on: those of groups with spread. Where the KL is a reward, it is spread too."""
             import torch
 
             if self.beta and not hasattr(self, "loss_type"):
@@ -163,7 +162,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             ]  # fmt: skip
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-            """Rows that teach nothing do not pass through the model; the policy's loss is what it would be with them."""
+            """Rows that teach nothing do not pass through the model; the loss is what it would be with them."""
             teaches = inputs.get("teaches", inputs["advantages"] != 0)
             if bool(teaches.all()):
                 return super()._compute_loss(model, inputs)

@@ -1,6 +1,6 @@
-r"""Group relative policy optimization: of several answers to a prompt, make those likelier that did better than the rest.
+r"""Group relative policy optimization: of several answers to a prompt, make those likelier that did better than most.
 
-Each of G completions of a prompt gets a reward; how much it exceeds the group's mean is the advantage of all its tokens:
+Each of G completions of a prompt gets a reward; how far it is above the group's mean is its tokens' advantage:
 
     A_i = (r_i − mean r) / std r          (scale_rewards none: without the division)
     loss = mean_t −min( ρ_t A_i, clip(ρ_t, 1−ε, 1+ε) A_i ) + beta · KL_t
@@ -17,7 +17,7 @@ itself makes rewards weigh (G−1)/G of what they should: beta acts as beta · G
 Papers: Shao et al. 2024, https://arxiv.org/abs/2402.03300; Liu et al. 2025 (Dr. GRPO), https://arxiv.org/abs/2503.20783;
 Yu et al. 2025 (DAPO, resampling), https://arxiv.org/abs/2503.14476; Tang and Munos 2025 (gradients of KL estimates),
 https://arxiv.org/abs/2506.09477
-Data: prompts {"prompt": messages[, "reference": text, more columns for the rewards]}
+Data: prompts, {"prompt": messages[, "reference": text, more columns for the rewards]}
 """
 
 from dataclasses import dataclass

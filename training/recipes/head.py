@@ -19,8 +19,10 @@ def is_plain(model: Any) -> bool:
 
 
 def use_compact_head(model: Any, temperature: float = 1.0) -> None:
-    """Replace, on `model` (a causal model TRL gave its fused head), what answers to `fused_lm_head=True`: log-probabilities
-    of softmax(logits / temperature)."""
+    """Replace, on `model` (a causal model TRL gave its fused head), what answers to `fused_lm_head=True`.
+
+    Its log-probabilities are of softmax(logits / temperature).
+    """
     from trl.trainer.utils import FusedCausalLMOutput
 
     original = model.forward

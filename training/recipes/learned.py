@@ -121,7 +121,9 @@ def step_scores(model: Any, prompts: Sequence[Any], texts: Sequence[str]) -> lis
     return windows_scored(model, prompts, [split(text, model.separator) for text in texts], last_only=False)
 
 
-def windows_scored(model: Any, prompts: Sequence[Any], traces: Sequence[list[str]], last_only: bool) -> list[list[float]]:
+def windows_scored(
+    model: Any, prompts: Sequence[Any], traces: Sequence[list[str]], last_only: bool
+) -> list[list[float]]:
     from training.server.engine import forward_steps
 
     parts, owners = [], []

@@ -120,7 +120,9 @@ def rollout_problems(config: Any) -> list[str]:
             f"{config.max_length}; lower the one or raise the other"
         )
     if config.num_generations > 0 and config.rollout_size % config.num_generations:
-        found.append(f"num_generations {config.num_generations} must divide the {config.rollout_size} completions of a rollout")
+        found.append(
+            f"num_generations {config.num_generations} must divide the {config.rollout_size} completions of a rollout"
+        )
     try:
         rewards.parse(config.rewards)
     except ValueError as error:
@@ -270,7 +272,9 @@ class Learner:
         """Each completion's score as it is learned: without an end less, brought to scale, kept within bounds."""
         config, scores = self.config, [score.total for score in rollout.scores]
         if config.missing_eos_penalty is not None:
-            scores = [s - config.missing_eos_penalty * (not done) for s, done in zip(scores, rollout.ended, strict=True)]
+            scores = [
+                s - config.missing_eos_penalty * (not done) for s, done in zip(scores, rollout.ended, strict=True)
+            ]
         if config.normalize_scores:
             self.seen.add(scores)
             scores = [score / (self.seen.std or 1.0) for score in scores]
@@ -365,7 +369,8 @@ class Learner:
         return [
             {
                 "prompt": rollout.answers[at].row["prompt"], "completion": rollout.answers[at].text,
-                "reward": rollout.scores[at].total, "parts": rollout.scores[at].parts | {"advantage": means[at], "kl": kl[at]},
+                "reward": rollout.scores[at].total,
+                "parts": rollout.scores[at].parts | {"advantage": means[at], "kl": kl[at]},
             }
             for at in range(min(len(kl), self.config.samples * self.config.num_generations))
         ]  # fmt: skip

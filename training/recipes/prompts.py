@@ -28,12 +28,14 @@ def read(row: Row, where: str) -> Row:
     if isinstance(row.get("prompt"), str) and row["prompt"]:  # TRL's own format
         row["prompt"] = as_messages(row["prompt"])
     if taken := TAKEN & row.keys():
-        raise BadData(f"{where}: a column of prompts cannot be named {min(taken)}; rewards are given it by the training")
+        raise BadData(
+            f"{where}: a column of prompts cannot be named {min(taken)}; rewards are given it by the training"
+        )
     return row | {"prompt": messages(row, "prompt", where)}
 
 
 def keep(found: list[Row], chat: Chat, config: Any) -> Kept:
-    """Prompts that leave room for a completion of max_completion_length tokens. `tokens` counts such a completion in."""
+    """Prompts that leave room for max_completion_length tokens. `tokens` counts such a completion in."""
     kept, room = Kept(), prompt_room(config, chat)
     for row in found:
         size = len(chat.tokens(row["prompt"], add_generation_prompt=True))

@@ -82,8 +82,9 @@ def value_losses(values: Tensor, old_values: Tensor, returns: Tensor, cliprange:
 
 
 def group_advantages(rewards: Tensor, size: int, scale: bool = False) -> Tensor:
-    """How much better than the mean of its group each reward is, [completions]; a group is `size` in a row. Equal rewards
-    give 0 exactly: rounding in their mean, scaled up, would teach noise.
+    """How far above the mean of its group each reward is, [completions]; a group is `size` in a row.
+
+    Equal rewards give 0 exactly: rounding in their mean, scaled up, would teach noise.
 
     Source: Shao et al. 2024 (GRPO), https://arxiv.org/abs/2402.03300; unscaled: Liu et al. 2025 (Dr. GRPO)
     """

@@ -5,8 +5,8 @@ a completion is how much it exceeds the mean of the G − 1 others:
 
     A_i = R_i − (1 / (G−1)) Σ_{j≠i} R_j,        loss = mean_i −min( ρ_i A_i, clip(ρ_i, 1−ε, 1+ε) A_i )
 
-A mean without the completion itself leaves the gradient unbiased, and a KL that is rewarded, not differentiated, has the
-right one: in a one-token world the policy goes to π*(y) ∝ π_ref(y) exp(r(y)/beta).
+A mean without the completion itself leaves the gradient unbiased, and a KL that is rewarded, not differentiated, has
+the right one: in a one-token world the policy goes to π*(y) ∝ π_ref(y) exp(r(y)/beta).
 
 Paper: Ahmadian et al. 2024, https://arxiv.org/abs/2402.14740
 Data: prompts {"prompt": messages[, "reference": text, more columns for the rewards]}

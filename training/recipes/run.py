@@ -72,7 +72,8 @@ class Run:
             )
 
 
-SHOWN = {"loss", "reward", "objective/kl", "accuracy", "margin", "rewards/accuracies", "rewards/margins", "mean_token_accuracy", "learning_rate"}
+SHOWN = {"loss", "accuracy", "margin", "rewards/accuracies", "rewards/margins", "mean_token_accuracy", "learning_rate"}
+SHOWN |= {"reward", "objective/kl"}
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:

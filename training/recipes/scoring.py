@@ -1,4 +1,4 @@
-"""Score completions while a policy trains: every distinct one once, each part kept, step rewards laid on their tokens."""
+"""Score completions while a policy trains: each distinct one once, every part kept, step rewards on their tokens."""
 
 from __future__ import annotations
 

@@ -4,13 +4,11 @@ The KL-regularised objective E[r(y)] − β KL(π‖π_ref) is maximal at π*(y)
 RLHF and the derivation of DPO rest. The policy answers one prompt with one of six tokens, so all of it can be summed.
 """
 
-import json
-import os
-
 import pytest
-import torch
 
-from tests.training.recipes.conftest import train_here, write_rows
+from tests.training.recipes.conftest import train_here
+
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.training
 WORDS = "abcde"  # and the end of text: six tokens
@@ -18,7 +16,13 @@ REWARDS = torch.tensor([0.0, 1.0, 0.5, -0.5, 0.2, 0.8])  # of the end, a, b, c, 
 BETA, GROUP = 0.5, 128
 CLOSE = 0.02  # total variation
 TEXT = "; ".join(f"regex {REWARDS[at + 1]:g} pattern=^{word}$" for at, word in enumerate(WORDS))
-SETTINGS = {"lora": False, "warmup_ratio": 0.0, "lr_scheduler_type": "linear", "eval_on_start": False, "sample_every": 0}
+SETTINGS = {
+    "lora": False,
+    "warmup_ratio": 0.0,
+    "lr_scheduler_type": "linear",
+    "eval_on_start": False,
+    "sample_every": 0,
+}
 DRAWN = SETTINGS | {"rewards": TEXT, "max_completion_length": 1, "max_length": 16, "num_generations": GROUP}
 DRAWN |= {"per_device_train_batch_size": GROUP, "gradient_accumulation_steps": 1}
 
@@ -70,7 +74,6 @@ def forward_optimum(reference, beta):
 
 
 def distance(p, q):
-    print("TV", 0.5 * (p - q).abs().sum().item())
     return 0.5 * (p - q).abs().sum().item()
 
 
@@ -102,8 +105,14 @@ PPO = DRAWN | {"whiten_advantages": False, "cliprange_value": 0.0, "vf_coef": 0.
 
 def test_ppo_goes_there_with_every_other_setting_that_should_not_matter(trained, world):
     policy = trained(
-        "ppo", max_steps=40, learning_rate=0.02, kl_coef=BETA, num_ppo_epochs=2, num_mini_batches=2, lam=0.5, **PPO
-        | {"detach_value_head": True}
+        "ppo",
+        max_steps=40,
+        learning_rate=0.02,
+        kl_coef=BETA,
+        num_ppo_epochs=2,
+        num_mini_batches=2,
+        lam=0.5,
+        **PPO | {"detach_value_head": True},
     )
     assert distance(policy, optimum(answers(world), BETA)) <= CLOSE
 
@@ -148,5 +157,8 @@ def test_dpo_on_preferences_drawn_from_the_reward_goes_to_the_optimum(trained, w
 
 
 def pair(chosen, rejected):
-    sides = {"chosen": [{"role": "assistant", "content": chosen}], "rejected": [{"role": "assistant", "content": rejected}]}
+    sides = {
+        "chosen": [{"role": "assistant", "content": chosen}],
+        "rejected": [{"role": "assistant", "content": rejected}],
+    }
     return {"prompt": [{"role": "user", "content": "a"}]} | sides

@@ -1,9 +1,10 @@
 """Drawing groups from a policy: the same tokens as transformers where chance has no part, for less."""
 
 import pytest
-import torch
 
 from training.recipes.generate import Decoder, draw
+
+torch = pytest.importorskip("torch")
 
 PROMPTS = [[5, 6, 7, 8, 9, 10], [11, 12], [7, 7, 30, 31], [40] * 12]
 EOS = frozenset({2})

@@ -3,17 +3,22 @@
 import json
 
 import pytest
-import torch
 
 from tests.training.recipes.conftest import curve, metrics, train_here
 from tests.training.recipes.test_ppo import questions
 from training.recipes import recipe
 from training.recipes.config import read
-from training.recipes.run import Run
+
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.training
 SHORT = {"max_completion_length": 6, "max_length": 64, "per_device_train_batch_size": 32, "learning_rate": 0.008}
-SHORT |= {"gradient_accumulation_steps": 1, "num_generations": 8, "rewards": "length -0.05 unit=characters", "lora": False}
+SHORT |= {
+    "gradient_accumulation_steps": 1,
+    "num_generations": 8,
+    "rewards": "length -0.05 unit=characters",
+    "lora": False,
+}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from tests.training.recipes.conftest import train_here
 from tests.training.recipes.test_ppo import QUICK, SHORT, learner_of, questions
@@ -11,6 +10,8 @@ from training.recipes import learned, weights
 from training.recipes.config import BadConfig
 from training.recipes.preflight import preflight
 from training.recipes.scoring import Answer, Score, pieces_of, scored, token_at
+
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.training
 STEPS = ["Twice two is four.", "So it is blue.", "Add one."]
@@ -39,7 +40,9 @@ def judges(base_model, tmp_path_factory):
 @pytest.fixture
 def make_judged(make_run, judges):
     def make(rewards, **settings):
-        run_dir = make_run("ppo", list(questions()), list(questions(2)), **SHORT | {"max_steps": 2} | settings | {"rewards": rewards})
+        run_dir = make_run(
+            "ppo", list(questions()), list(questions(2)), **SHORT | {"max_steps": 2} | settings | {"rewards": rewards}
+        )
         config = json.loads((run_dir / "config.json").read_text())
         (run_dir / "config.json").write_text(json.dumps(config | {"models": judges}))
         return run_dir
@@ -83,7 +86,9 @@ def test_a_process_reward_model_is_asked_for_one_number_or_for_each_step(make_ju
     assert means["prod"] == pytest.approx(scores[0] * scores[1] * scores[2])
     assert means["mean"] == pytest.approx(sum(scores) / 3) and dense.total == 0
     gain = learner_of(make_judged("prm:steps-v1 1 aggregate=gain")).rewards(answers(text))[0]
-    assert [value for _, value in gain.steps] == pytest.approx([scores[0] - 0.5, scores[1] - scores[0], scores[2] - scores[1]])
+    assert [value for _, value in gain.steps] == pytest.approx(
+        [scores[0] - 0.5, scores[1] - scores[0], scores[2] - scores[1]]
+    )
 
 
 def test_rewards_of_steps_lie_on_the_last_token_of_each(make_judged):

@@ -6,16 +6,22 @@ import signal
 import time
 
 import pytest
-import torch
 
 from tests.training.recipes.conftest import curve, metrics, result, start, train_here, write_rows
 from training.recipes import ppo, recipe, rl
 from training.recipes.config import read
 from training.recipes.run import Run
 
+torch = pytest.importorskip("torch")
+
 pytestmark = pytest.mark.training
 SHORT = {"max_completion_length": 6, "max_length": 64, "per_device_train_batch_size": 8, "learning_rate": 0.005}
-SHORT |= {"gradient_accumulation_steps": 2, "num_generations": 4, "rewards": "length -0.05 unit=characters", "lora_layers": 1}
+SHORT |= {
+    "gradient_accumulation_steps": 2,
+    "num_generations": 4,
+    "rewards": "length -0.05 unit=characters",
+    "lora_layers": 1,
+}
 
 
 QUICK = {"lora": False, "learning_rate": 0.004, "per_device_train_batch_size": 32, "num_generations": 8}
@@ -54,7 +60,15 @@ def test_a_policy_learns_what_is_rewarded_and_says_how(make_ppo):
         *("objective/kl", "objective/entropy", "objective/scores", "objective/rlhf_reward", "policy/approxkl_avg"),
         *("policy/clipfrac_avg", "policy/entropy_avg", "loss/policy_avg", "loss/value_avg", "val/clipfrac_avg"),
         *("val/ratio", "val/num_eos_tokens", "val/explained_variance", "completions/mean_length", "reward"),
-        *("rewards/length/mean", "entropy", "kl_coef", "learning_rate", "grad_norm", "num_tokens", "objective/non_score_reward"),
+        *(
+            "rewards/length/mean",
+            "entropy",
+            "kl_coef",
+            "learning_rate",
+            "grad_norm",
+            "num_tokens",
+            "objective/non_score_reward",
+        ),
     }
     assert wanted <= steps[0].keys()
     assert steps[0]["objective/kl"] == pytest.approx(0, abs=1e-5) and steps[-1]["objective/kl"] > 0.01
@@ -111,7 +125,13 @@ def filled(learner, prompts, completions, returns=0.0):
     blank = torch.zeros_like(mask)
     kwargs = {"answers": [], "ended": [], "scores": [], "log_ratio": blank, "kl": blank}
     return ppo.Rollout(
-        prompts=prompts, completions=completions, mask=mask, said=said, advantages=blank, returns=blank + returns, **kwargs
+        prompts=prompts,
+        completions=completions,
+        mask=mask,
+        said=said,
+        advantages=blank,
+        returns=blank + returns,
+        **kwargs,
     )
 
 
@@ -225,7 +245,8 @@ def steps_of(run_dir):
     """The last line written of each step, without what a clock says."""
     lines = {line["step"]: line["values"] for line in whole_lines(run_dir) if "loss" in line["values"]}
     return {
-        step: {name: value for name, value in values.items() if not name.startswith(CLOCK)} for step, values in lines.items()
+        step: {name: value for name, value in values.items() if not name.startswith(CLOCK)}
+        for step, values in lines.items()
     }
 
 

@@ -10,7 +10,7 @@ from tests.training.recipes.conftest import result, start
 from training.recipes import RECIPES, config_fields, recipe
 from training.recipes.config import BadConfig, from_text, read
 
-DATA = {"pairs", "sft", "stepwise", "outcome"}
+DATA = {"pairs", "sft", "stepwise", "outcome", "prompts"}
 MAKES = {"policy", "reward_model", "process_reward_model", "outcome_reward_model"}
 
 

@@ -1,9 +1,10 @@
 """The arithmetic of reinforcement learning, against definitions written out and exact sums."""
 
 import pytest
-import torch
 
 from training.recipes import rl
+
+torch = pytest.importorskip("torch")
 
 LENGTHS = (7, 1, 4)
 
