@@ -8,7 +8,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Train as the settings say; print the losses and when each step ended, as JSON on the last line."""
+    """Train as the settings say; print losses, when each step ended and its CPU seconds, as JSON on the last line."""
     said = json.loads(Path(sys.argv[1]).read_text())
     from datasets import Dataset
     from transformers import AutoModelForTokenClassification, AutoTokenizer
@@ -23,10 +23,11 @@ def main() -> None:
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
-    ends = watch(trainer)
+    clocks = watch(trainer)
     trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    print(json.dumps({"losses": losses, "ends": ends}))
+    ends, cpu = zip(*clocks, strict=True)
+    print(json.dumps({"losses": losses, "ends": ends, "cpu": [b - a for a, b in zip((0.0, *cpu), cpu, strict=False)]}))
 
 
 def as_text(row: dict, tokenizer: Any) -> dict:
@@ -35,17 +36,17 @@ def as_text(row: dict, tokenizer: Any) -> dict:
     return row | {"prompt": prompt.removeprefix(tokenizer.bos_token or "")}
 
 
-def watch(trainer: Any) -> list[float]:
+def watch(trainer: Any) -> list[tuple[float, float]]:
     from transformers import TrainerCallback
 
-    ends: list[float] = []
+    clocks: list[tuple[float, float]] = []
 
     class Watch(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            ends.append(time.time())
+            clocks.append((time.time(), time.process_time()))
 
     trainer.add_callback(Watch())
-    return ends
+    return clocks
 
 
 if __name__ == "__main__":
