@@ -19,12 +19,12 @@ class TraceReport:
         self.first_errors, self.left_out = Counter(), Counter()
         self.criteria, self.sources = Counter(), Counter()
         self.examples: list[dict] = []
-        self.problems: set[str] = set()
+        self.problems: set[int] = set()  # hashes, as below: so many texts would not be flat memory
         self.seen: set[int] = set()
 
     def trace(self, problem: str, criterion: str, steps: Sequence[str], labels: int) -> None:
         """A trace that became a row, from so many labels."""
-        self.problems.add(problem)
+        self.problems.add(hash(problem))
         self.criteria[criterion] += 1
         words = [len(step.split()) for step in steps]
         self.lengths["steps"][len(steps).bit_length()] += 1

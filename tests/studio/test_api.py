@@ -111,6 +111,22 @@ def test_freezing_too_little_is_refused_in_words(api, project, prompt, alice):
     assert reply.status_code == 422 and "at least 2 prompts" in reply.json()["detail"]
 
 
+def test_traces_freeze_in_the_shape_and_with_the_sources_asked_for(api, alice, tmp_path):
+    from annotation.ingest import import_path
+    from tests.annotation.traces import steps_project, write
+
+    sums = steps_project(alice)
+    rows = [{"problem": f"{n} + 1?", "steps": [f"So {n}."], "target": f"{n + 1}", "mistake_index": 0} for n in range(4)]
+    import_path(sums, write(tmp_path, *rows))
+    address = f"/projects/{sums.slug}/freeze"
+    told = api(alice, "post", address, {"name": "a", "options": {"sources": ["import"]}}).json()
+    assert (told["shape"], told["options"]["sources"], told["status"]) == ("stepwise", ["import"], "freezing")
+    assert api(alice, "post", address, {"name": "b", "shape": "outcome"}).json()["shape"] == "outcome"
+    for body, why in (({"shape": "pairs"}, "not as pairs"), ({"options": {"sources": 3}}, "sources is a list")):
+        reply = api(alice, "post", address, {"name": "c"} | body)
+        assert reply.status_code == 422 and why in reply.json()["detail"]
+
+
 def test_dataset_rows_stream_as_json_lines(api, make_prompt, project, alice, carol):
     from annotation.freeze import freeze
     from annotation.ranking import submit_ranking

@@ -13,7 +13,8 @@ from django.core.management import call_command, load_command_class
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from annotation.models import Dataset, Project, RankedCompletion, Ranking
+from annotation.models import Dataset, Project, Prompt, RankedCompletion, Ranking, StepLabels
+from annotation.store import store
 from studio.__main__ import DJANGO, VERBS
 from studio.models import WorkerBeat
 from tests.tiny import tiny_model
@@ -120,6 +121,32 @@ def test_columns_are_mapped_and_strict_lands_all_or_none(read, studio, project, 
     assert read("import", project.slug, path, *which)["bad"] == 1
     prompt = project.prompts.get()
     assert prompt.text == "Why?" and [c.text for c in prompt.completions.all()] == ["A", "B"]
+
+
+def test_traces_go_from_a_file_to_stepwise_and_outcome_rows_and_out_again(read, studio, admin, tmp_path):
+    made = read("project", "Sums", "--kind", "steps", "--split", "line")
+    path = tmp_path / "solved.jsonl"
+    rows = [{"question": f"{n} + 1?", "answer": f"Add 1.\nSo {n + 1}.\n#### {n + 1}"} for n in range(4)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert read("import", "sums", path, "--map", "shape=solutions", "--map", "solution=answer")["added"] == 4
+    with pytest.raises(CommandError, match="rule is 'words'; known are blank_line"):
+        studio("import", "sums", path, "--map", "shape=solutions", "--map", "solution=answer", "--map", "rule=words")
+    answers = read("freeze", made["slug"], "Answers", "--shape", "outcome")
+    assert (answers["status"], answers["rows_train"] + answers["rows_eval"]) == ("ready", 4)
+    with pytest.raises(CommandError, match="none with labels by people"):
+        studio("freeze", "sums", "Steps")
+    StepLabels.objects.bulk_create(
+        StepLabels(prompt=prompt, kind="model", source="prm", ratings=[1, -1], scores=[0.75, 0.25])
+        for prompt in Prompt.objects.all()
+    )
+    soft = ["--sources", "people,model:prm", "--labels", "soft", "--policy", "first_error", "--neutral", "out"]
+    assert read("freeze", "sums", "Steps", *soft)["status"] == "ready"
+    line = json.loads(store().fetch("datasets/steps/train.jsonl").open().readline())
+    assert line["labels"] == [0.75, 0.25] and line["completions"][0] == "Add 1."
+    assert read("export", "sums", tmp_path / "p.jsonl", "--format", "prm800k")["lines"] == 4
+    read("project", "Ranked")
+    with pytest.raises(CommandError, match="holds no traces"):
+        studio("export", "ranked", "--format", "prm800k")
 
 
 def test_rankings_are_frozen_and_freezing_again_gives_the_same(read, studio, project, ranked):
