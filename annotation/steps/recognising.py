@@ -70,9 +70,7 @@ def foreign(rows: list[Any], kind: str) -> str:
     rows = [row for row in rows if isinstance(row, dict)][:20]
     names = {name for row in rows for name, value in row.items() if value is not None}
     if kind == "steps":
-        pairs = {"chosen", "rejected"} <= names
-        tree = any(isinstance(row.get("prompt"), dict) and "replies" in row["prompt"] for row in rows)
-        what = "preference pairs" if pairs else "conversation trees" if tree else ""
+        what = ranked(rows, names)
         return what and f"These rows are {what}; this project marks steps. Import them into a project of kind ranking."
     found = {field: name for field, known in STEP_NAMES.items() if (name := next((n for n in known if n in names), ""))}
     shape = step_shape_of(found, rows)
@@ -84,3 +82,12 @@ def foreign(rows: list[Any], kind: str) -> str:
     return (
         "These rows are solutions in steps; this project ranks completions. Import them into a project of kind steps."
     )
+
+
+def ranked(rows: list[dict], names: set[str]) -> str:
+    """What the rows are when they say which of several completions is better; '' when they do not."""
+    if {"chosen", "rejected"} <= names:
+        return "preference pairs"
+    if any(isinstance(row.get("prompt"), dict) and "replies" in row["prompt"] for row in rows):
+        return "conversation trees"
+    return "ranked completions" if any(row.get("rankings") for row in rows) else ""

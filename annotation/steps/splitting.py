@@ -18,7 +18,7 @@ STEP_N = re.compile(r"(?:(?<=\n)|(?<=[.!?:;)>\]]\s))[^\S\n]*(?=(?:#+ *|\*\*|__)?
 SENTENCES = re.compile(r"[.!?…]+[\"'”’)\]*]*(?P<gap>\s+)(?=[\"'“‘(\[*]*(?:[^\W_a-z]|[$\\#\[(-]))")
 ABBREVIATIONS = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|cf|vs|approx|resp|viz|mr|mrs|ms|dr|prof|st|jr|sr|no|nos|fig|figs|eq|eqs|eqn|sec|ch|p|pp|vol|"
-    r"ex|def|thm|prop|lem|w\.r\.t|a\.m|p\.m|u\.s)|(?<!\w)[A-Z]|(?:^|\n)[^\S\n]*\d+)\.$",
+    r"ex|def|thm|prop|lem|w\.r\.t|a\.m|p\.m|u\.s)|(?<!\w)[A-Z]|(?:^|\n|[.!?:]\s)[^\S\n]*\d{1,2})\.$",
     re.IGNORECASE,
 )
 ANSWER = re.compile(r"####[^\S\n]*\S[^\n]*$")  # GSM8K's last line

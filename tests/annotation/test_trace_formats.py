@@ -136,6 +136,7 @@ def test_rows_for_the_other_kind_of_project_are_known():
     assert "project of kind steps" in foreign([{"prompt": "p?", "completions": ["a"], "labels": [True]}], "ranking")
     assert foreign([{"prompt": "p?", "completions": ["a", "b"], "labels": [1, 2]}], "ranking") == ""
     assert "preference pairs" in foreign([{"prompt": "p?", "chosen": "a", "rejected": "b"}], "steps")
+    assert "ranked completions" in foreign([{"prompt": "p?", "completions": ["a", "b"], "rankings": [[1, 2]]}], "steps")
     assert foreign([{"prompt": "p?", "completions": ["a", "b"]}], "steps") == ""
     assert "this one is of kind ranking" in check({"shape": "prm800k"}, [], "ranking")
 
