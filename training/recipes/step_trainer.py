@@ -6,6 +6,8 @@ y is a label: 1, 0 or a fraction, which the cross-entropy then draws p to. p is 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from training.recipes.loop import Session
@@ -55,76 +57,91 @@ def read_at_ends(model: Any) -> None:
 def make_trainer(
     session: Session, model: Any, label_weights: tuple[float, float], measure: Measure, train_name: str
 ) -> Any:
-    """A transformers Trainer over windows: batches of alike lengths, this module's loss, metrics of whole traces."""
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
+    """A transformers Trainer over the session's windows, with the methods of StepTraining in place of its own."""
     from transformers import Trainer, TrainingArguments
 
-    pad, good_bad = session.tokenizer.pad_token_id, torch.tensor(label_weights)
-
-    def batch_of(examples: Sequence[Example]) -> dict[str, Any]:
-        labels = [-100.0 if label is None else label for part in examples for label in part.labels]
-        return collate([part.window for part in examples], pad) | {"labels": torch.tensor(labels)}
-
-    class StepTrainer(Trainer):
-        tokens, sums = 0, None  # seen so far; of labeled ends since the last log: count, right, called bad, bad
-
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            size = self._train_batch_size * self.args.world_size
-            return AlikeLengths([len(part) for part in self.train_dataset], size, self.args.seed)
-
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            labels = inputs.pop("labels")
-            odds = model(**inputs)
-            self.count(odds.detach(), labels, inputs["attention_mask"])
-            there = labels >= 0
-            loss = weighted(odds[there], labels[there])
-            loss = loss / (there.sum() if num_items_in_batch is None else num_items_in_batch)
-            return loss * self.accelerator.num_processes if num_items_in_batch is not None else loss
-
-        def count(self, odds: Any, labels: Any, mask: Any) -> None:
-            there = labels >= 0
-            called_bad, bad = odds[there] < 0, labels[there] < 0.5
-            new = torch.stack([there.sum(), (called_bad == bad).sum(), called_bad.sum(), bad.sum(), mask.sum()])
-            self.sums = new if self.sums is None else self.sums + new
-
-        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-            if "loss" in logs and self.sums is not None:
-                sums = self.accelerator.reduce(self.sums, "sum").tolist()
-                self.sums, self.tokens = None, self.tokens + sums[4]
-                ends = max(1, sums[0])
-                shares = {train_name: sums[1] / ends, "called_bad": sums[2] / ends, "labeled_bad": sums[3] / ends}
-                logs |= shares | {"num_tokens": self.tokens}
-            super().log(logs)
-
-        def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-            odds = log_odds_of(self, [part.window for part in self.eval_dataset], pad)
-            labels = [label for part in self.eval_dataset for label in part.labels]
-            flat = [value for values in odds for value in values]
-            known = torch.tensor([pair for pair in zip(flat, labels, strict=True) if pair[1] is not None])
-            found = {"loss": (weighted(known[:, 0], known[:, 1]) / len(known)).item()}
-            found |= measure(by_trace(odds, self.eval_dataset))
-            metrics = {f"eval_{name}": value for name, value in found.items() if value is not None}
-            self.log(metrics)
-            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-            return metrics
-
-    def weighted(odds: Any, labels: Any) -> Any:
-        good, bad = good_bad.to(odds.device)
-        return binary_cross_entropy_with_logits(odds, labels, labels * good + (1 - labels) * bad, reduction="sum")
-
-    trainer = StepTrainer(
+    pad = session.tokenizer.pad_token_id
+    trainer = type("StepTrainer", (StepTraining, Trainer), {})(
         model,
         TrainingArguments(**session.arguments(), remove_unused_columns=False),
-        data_collator=batch_of,
+        data_collator=partial(batch_of, pad=pad),
         train_dataset=session.train_rows.windows,
         eval_dataset=session.eval_rows.windows or None,
         processing_class=session.tokenizer,
     )
+    trainer.pad, trainer.label_weights, trainer.measure, trainer.train_name = pad, label_weights, measure, train_name
     trainer.model_accepts_loss_kwargs = True  # the loss is divided by the labels of all batches of a step, once
     return trainer
+
+
+def batch_of(examples: Sequence[Example], pad: int) -> dict[str, Any]:
+    """What `collate` makes of their windows, and the label of every end, [ends]; −100 where there is none."""
+    import torch
+
+    labels = [-100.0 if label is None else label for part in examples for label in part.labels]
+    return collate([part.window for part in examples], pad) | {"labels": torch.tensor(labels)}
+
+
+class StepTraining:
+    """Batches of alike lengths, this module's loss, metrics of whole traces: what is ours of a trainer."""
+
+    pad: int
+    label_weights: tuple[float, float]  # of good and of bad
+    measure: Measure
+    train_name: str  # of the accuracy on training batches
+    tokens, sums = 0, None  # seen so far; of labeled ends since the last log: count, right, called bad, bad; and tokens
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        size = self._train_batch_size * self.args.world_size
+        return AlikeLengths([len(part) for part in self.train_dataset], size, self.args.seed)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        labels = inputs.pop("labels")
+        odds, there = model(**inputs), labels >= 0
+        self.count(odds.detach()[there], labels[there], inputs["attention_mask"])
+        loss = self.loss(odds[there], labels[there])
+        if num_items_in_batch is None:
+            return loss / there.sum()
+        return loss / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged
+
+    def loss(self, odds: Any, labels: Any) -> Any:
+        """Σ w(y) · cross-entropy, over ends that have labels."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        good, bad = self.label_weights
+        return binary_cross_entropy_with_logits(odds, labels, labels * good + (1 - labels) * bad, reduction="sum")
+
+    def count(self, odds: Any, labels: Any, mask: Any) -> None:
+        import torch
+
+        called_bad, bad = odds < 0, labels < 0.5
+        right = (called_bad == bad).sum()
+        new = torch.stack([torch.ones_like(bad).sum(), right, called_bad.sum(), bad.sum(), mask.sum()])
+        self.sums = new if self.sums is None else self.sums + new
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self.sums is not None:
+            ends, right, called_bad, bad, tokens = self.accelerator.reduce(self.sums, "sum").tolist()
+            self.sums, self.tokens = None, self.tokens + tokens
+            logs |= {self.train_name: right / ends, "called_bad": called_bad / ends, "labeled_bad": bad / ends}
+            logs["num_tokens"] = self.tokens
+        super().log(logs)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The loss over held-out labels, and what `measure` says of held-out traces."""
+        import torch
+
+        examples = self.eval_dataset
+        odds = log_odds_of(self, [part.window for part in examples], self.pad)
+        pairs = zip(chain(*odds), chain(*(part.labels for part in examples)), strict=True)
+        known = torch.tensor([pair for pair in pairs if pair[1] is not None])
+        found = {"loss": self.loss(*known.T).item() / len(known)} | self.measure(by_trace(odds, examples))
+        metrics = {f"eval_{name}": value for name, value in found.items() if value is not None}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
 class AlikeLengths:
