@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connection
@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from annotation.desk import TALLY, stored
 from annotation.rows import fetch
+from annotation.steps.proposals import Source
+from annotation.steps.traces import SPOKEN, labels_in, sources_in
 from annotation.writing import writing
 
 
@@ -19,15 +21,18 @@ class Held(NamedTuple):
     project: int
     stop_at_first_bad: bool
     steps: list[str]
+    sources: list[Source]  # whose labels she was shown as proposals
 
 
-HELD = """
-SELECT j.id, j.stop_at_first_bad, CAST(c.steps AS text) FROM annotation_lease l
+HELD_ONE = """
+SELECT j.id, j.stop_at_first_bad, CAST(c.steps AS text), {labels} FROM annotation_lease l
 JOIN annotation_prompt p ON p.id = l.prompt_id JOIN annotation_project j ON j.id = p.project_id
 JOIN annotation_membership m ON m.project_id = j.id AND m.user_id = l.labeler_id
 JOIN annotation_completion c ON c.prompt_id = p.id
-WHERE l.prompt_id = %s AND l.labeler_id = %s AND j.slug = %s AND j.kind = 'steps' AND c.steps <> '[]'
-ORDER BY c.id LIMIT 1"""
+WHERE l.prompt_id = %(prompt)s AND l.labeler_id = %(labeler)s AND j.slug = %(slug)s AND j.kind = 'steps'
+AND c.steps <> '[]' ORDER BY c.id LIMIT 1"""
+SHOWN = "s.id IN (SELECT CAST({element} AS bigint) FROM {elements})"
+HELD = {vendor: HELD_ONE.format(labels=labels_in(words, SHOWN)) for vendor, words in SPOKEN.items()}
 LISTS = ("ratings", "proposed", "rewrites", "flagged")
 WORDS = ("gave_up", "bad_problem", "seconds", "words", "comment")
 SAID = f"prompt_id, labeler_id, kind, source, key, notes, alternatives, created, {', '.join(LISTS + WORDS)}"
@@ -52,10 +57,11 @@ SELECT id FROM said""".format(said=SAID, values=values("jsonb"), tally=TALLY.for
 TAKE_IN_STEPS = f"INSERT INTO annotation_steplabels ({SAID}) VALUES ({values('text')}) RETURNING id"
 
 
-def held(prompt: int, labeler, slug: str) -> Held | None:
-    """What she holds a lease on, if it is a trace of this project."""
-    found = fetch(HELD, [prompt, labeler.pk, slug])
-    return found and Held(found[0], bool(found[1]), json.loads(found[2]))
+def held(prompt: int, labeler, slug: str, shown: Sequence[int]) -> Held | None:
+    """What she holds a lease on, if it is a trace of this project; `shown` are ids of the labels proposed to her."""
+    asked = {"prompt": prompt, "labeler": labeler.pk, "slug": slug, "wanted": json.dumps(list(shown))}
+    found = fetch(HELD[connection.vendor], asked)
+    return found and Held(found[0], bool(found[1]), json.loads(found[2]), sources_in(found[3]))
 
 
 def take(project: int, prompt: int, labeler, clean: Mapping[str, Any], key: uuid.UUID) -> int | None:

@@ -15,7 +15,7 @@ from annotation.progress import tally
 from annotation.ranks import Invalid, key_of
 from annotation.slots import TooLate, take_slot
 from annotation.steps import desk
-from annotation.steps.proposals import became
+from annotation.steps.proposals import Source, became
 from annotation.steps.ratings import checked, sketched
 from annotation.steps.traces import Trace, sources_of, trace_of
 from annotation.writing import writing
@@ -65,11 +65,12 @@ def described(trace: Trace, step: int) -> dict[str, Any]:
 
 def submit_held(prompt: int, slug: str, labeler, said: Mapping[str, Any], key: UUID | str | None) -> int | None:
     """Store what she says of a trace she holds; the labels' id, or None: `submit_steps` then knows why."""
-    held = desk.held(prompt, labeler, slug)
+    held = desk.held(prompt, labeler, slug, numbers_in(said.get("proposals")))
     if held is None:
         return None
     try:
-        clean = finished(prompt, said, checked(said, held.steps, held.stop_at_first_bad, REASONS))
+        clean = checked(said, held.steps, held.stop_at_first_bad, REASONS)
+        clean = finished(prompt, clean, held.sources)
         return desk.take(held.project, prompt, labeler, clean, key_of(key))
     except Invalid:
         return None
@@ -86,7 +87,9 @@ def submit_steps(
     key, steps = key_of(key), steps_of(prompt)
     if not steps:
         raise Invalid({"steps": "This prompt has no solution to mark yet."})
-    clean = finished(prompt.pk, said, checked(said, steps, prompt.project.stop_at_first_bad, REASONS))
+    clean = checked(said, steps, prompt.project.stop_at_first_bad, REASONS)
+    shown = StepLabels.objects.filter(prompt=prompt, labeler=None, pk__in=numbers_in(said.get("proposals")))
+    clean = finished(prompt.pk, clean, sources_of(shown))
     try:
         with writing():
             labels = record(prompt, labeler, clean, key, kind)
@@ -105,19 +108,18 @@ def steps_of(prompt: Prompt) -> list[str]:
     return next(filter(None, prompt.completions.values_list("steps", flat=True)), [])
 
 
-def finished(prompt: int, said: Mapping[str, Any], clean: dict[str, Any]) -> dict[str, Any]:
+def finished(prompt: int, clean: dict[str, Any], shown: Sequence[Source]) -> dict[str, Any]:
     """What `checked` gave, with what became of the proposals shown and who wrote each better step."""
     written = written_by(prompt) if clean["rewrites"] else {}
     rewrites = {
         step: {"text": text, "source": written.get((int(step), text), "")} for step, text in clean["rewrites"].items()
     }
-    sources = sources_of(shown_to_her(prompt, said.get("proposals")))
-    return clean | {"rewrites": rewrites, "proposed": became(sources, clean["ratings"])}
+    return clean | {"rewrites": rewrites, "proposed": became(shown, clean["ratings"])}
 
 
-def shown_to_her(prompt: int, ids: Any) -> Sequence[StepLabels]:
-    known = [int(pk) for pk in map(str, ids if isinstance(ids, list) else ()) if pk.isdecimal() and len(pk) < 19]
-    return StepLabels.objects.filter(prompt=prompt, labeler=None, pk__in=known) if known else []
+def numbers_in(ids: Any) -> list[int]:
+    """The ids somebody sent; what cannot be one is passed over."""
+    return [int(pk) for pk in map(str, ids if isinstance(ids, list) else ()) if pk.isdecimal() and len(pk) < 19]
 
 
 def written_by(prompt: int) -> dict[tuple[int, str], str]:

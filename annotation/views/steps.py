@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -125,6 +126,7 @@ def card(request: HttpRequest, project: Project, besides: list[int] = (), errors
         "turns": "steps",
         "task": task,
         "rows": rows,
+        "sampling": f"{reverse('alternatives', args=[project.slug])}?prompt={task['prompt']['id']}",
         "proposed": any(step["proposals"] for step in rows),
         "many": len(rows) > MANY,
         "draft": draft,
@@ -142,11 +144,17 @@ def row(step: dict, place: int, draft: dict, errors: dict) -> dict[str, Any]:
     ratings = draft.get("ratings", [])
     rating = ratings[place] if place < len(ratings) else None
     for proposal in step["proposals"]:
-        proposal |= {"mark": MARKS[proposal["rating"]], "sign": SIGNS[proposal["rating"]]}
+        score, error = (value if value is None else f"{value:.2f}" for value in (proposal["score"], proposal["error"]))
+        proposal |= {"mark": MARKS[proposal["rating"]], "sign": SIGNS[proposal["rating"]], "score": score}
+        proposal |= {"error": error, "rating": str(proposal["rating"])}
     found = [errors.pop(f"{field}_{place}", "") for field in ("step", "rewrite")]
     return step | {
+        "place": str(place),  # text, for a template makes text of a number slowly
+        "n": str(place + 1),
         "html": markdown(step["text"]),
-        "rating": rating,
+        "bad": rating == -1,
+        "neutral": rating == 0,
+        "good": rating == 1,
         "flagged": place in draft.get("flagged", []),
         "rewrite": draft.get("rewrites", {}).get(str(place), ""),
         "error": " ".join(filter(None, found)),

@@ -40,6 +40,7 @@ def addresses(things) -> list[str]:
         "import_new",
         "prompts",
         "rank",
+        "steps",
         "dataset_new",
         "complete",
     ]
