@@ -16,6 +16,7 @@ EXECUTORS = {
     "accelerate": "accelerate: several processes",
 }
 WHERE = ("device", "executor", "processes", "queue")
+REWARDS = "rewards"  # the setting of recipes that learn from rewards
 PRESETS = {"smoke": "Smoke: does it run at all?", "small": "Small: a real run on this machine", "full": "Full"}
 USUAL = (
     *("beta", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length"),
@@ -84,12 +85,18 @@ class SettingsForm(forms.Form):
         return self.cleaned_data
 
     @property
+    def rewards(self) -> forms.BoundField | None:
+        """The weighted list of rewards, where the recipe has one: it is built in a card of its own."""
+        return self[REWARDS] if REWARDS in self.fields else None
+
+    @property
     def groups(self) -> list[dict[str, Any]]:
         """Fields under their headings; `open` where one of them needs the person."""
         own = {row["name"] for row in self.rows if not row["shared"]} - set(USUAL)
         found = [("", [name for name in USUAL if name in self.fields])]
         found += [(title, [n for n in self.fields if n in names]) for title, names in {"Method": own, **GROUPS}.items()]
-        placed = {name for _, names in found for name in names}
+        found = [(title, [name for name in names if name != REWARDS]) for title, names in found]
+        placed = {REWARDS} | {name for _, names in found for name in names}
         found.append(("Other", [name for name in self.fields if name not in placed]))
         return [
             {

@@ -328,6 +328,17 @@ class SearchRun(BackgroundRun):
         return self.messages[-1]["content"] if self.messages else ""
 
 
+class RewardTrial(BackgroundRun):
+    """Rewards tried on one completion, or on a sample of a dataset."""
+
+    rewards = models.TextField()  # the weighted list
+    items = models.JSONField(default=list)  # {"prompt", "completion", "row"}; empty: what the dataset's project has
+    dataset = models.ForeignKey(Dataset, models.CASCADE, null=True, related_name="+")
+    result = models.JSONField(null=True)  # training.reward_report's
+
+    objects = OwnRows.as_manager()
+
+
 class SearchEvaluation(BackgroundRun):
     """Several problems with references, searched by several strategies at several N; counts problems."""
 

