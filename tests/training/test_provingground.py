@@ -17,7 +17,6 @@ from training.provingground.problems import (
     apply,
     demonstrate,
     draw_problems,
-    slip,
     within,
     written,
 )
@@ -56,15 +55,15 @@ def test_the_right_solution_is_what_the_problem_says(seed):
 def test_a_wrong_result_is_the_first_error_and_what_follows_from_it_is_inherited(seed, data):
     problem = problem_of(seed)
     at = data.draw(st.integers(0, len(problem.operations) - 1))
-    wrong = data.draw(st.integers(10, 99).filter(lambda value: value != problem.values[at + 1]))
+    wrong = data.draw(st.integers(1, 29).filter(lambda value: value != problem.values[at + 1]))
     values = [*problem.values[: at + 1], wrong]
     for operation in problem.operations[at + 1 :]:
-        values.append(abs(apply(values[-1], operation)))
-    steps = written(problem, values)[: at + 2]
+        values.append(apply(values[-1], operation))
+    steps = written(problem, values)[: at + 2] if min(values) >= 0 else written(problem, values)[: at + 1]
     truth = judge(problem, steps)
     assert truth.first_error == at and truth.kinds[:at] == ["right"] * at and truth.kinds[at] == "slip"
     assert truth.labels == [True] * at + [False] * (len(steps) - at)
-    assert at + 1 == len(problem.operations) or truth.kinds[at + 1] == "inherited"
+    assert truth.kinds[at + 1 :] in ([], ["inherited"])
 
 
 @given(seeds, st.sampled_from(["swap", "skip", "foreign", "broken"]))
@@ -84,8 +83,8 @@ def test_a_step_that_does_not_follow_from_the_problem_is_an_error_however_right_
 
 
 def test_two_wrongs_that_make_a_right_solve_the_problem_and_stay_wrong():
-    problem = Problem(37, (("+", 5), ("-", 5)))
-    truth = judge(problem, ["b = 37 + 5 = 32", "c = 32 - 5 = 37", "Answer: 37"])
+    problem = Problem(17, (("+", 5), ("-", 5)))
+    truth = judge(problem, ["b = 17 + 5 = 12", "c = 12 + 5 = 17", "Answer: 17"])
     assert truth.solved and truth.labels == [False] * 3 and truth.first_error == 0
 
 
@@ -96,14 +95,14 @@ def test_a_solution_without_an_answer_is_neither_complete_nor_solved(steps):
 
 
 @given(seeds)
-def test_the_teacher_only_forgets_to_carry_or_borrow(seed):
+def test_the_teacher_computes_well_and_only_takes_signs_for_a_plus(seed):
     problem = problem_of(seed)
     steps = demonstrate(problem, random.Random(seed))
-    assert set(judge(problem, steps).kinds) <= {"right", "slip", "inherited"}
-    for step in steps[:-1]:
-        _, _, before, sign, number, _, after = step.split()
-        operation, value = (sign, int(number)), int(before)
-        assert int(after) in (apply(value, operation), slip(value, operation))
+    assert set(judge(problem, steps).kinds) <= {"right", "misread", "inherited"}
+    for step, (sign, number) in zip(steps, problem.operations, strict=False):
+        _, _, before, said, value, _, after = step.split()
+        assert said in (sign, "+") and int(value) == number and within(int(after))
+        assert int(after) == apply(int(before), (said, number))
 
 
 def test_the_teacher_is_right_about_as_often_as_a_policy_should_be():
@@ -166,7 +165,7 @@ def test_labels_by_completions_agree_with_the_truth_where_the_policy_never_slips
         truth = judge(problem, steps)
         assert [counts[at + 1].hard for at in range(len(steps) - 1)] == truth.labels[:-1]
         assert counts[len(steps)] == Count(int(truth.solved), 1)
-        assert one.first_error == truth.first_error
+        assert one.first_error == (None if truth.solved else truth.first_error)
 
 
 def test_a_policy_continues_many_beginnings_at_once_and_counts_its_tokens(blank):

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from benchmarks import first_error_search, prm_provingground
+from benchmarks import first_error_search, prm_provingground, search_provingground, soft_labels
+from benchmarks._chart import chart
 from training.provingground import runs
 from training.provingground.ground import LEARN, build
 from training.provingground.runs import TrainingFailed
@@ -62,3 +63,24 @@ def test_the_command_shows_solutions_with_their_truth(ground):
 def test_the_search_for_first_errors_is_cheap(ground):
     found = first_error_search.measure(ground, steps=5)
     assert found["share"] <= 0.6 and found["traces"] > 20
+
+
+def test_a_verifier_chooses_better_than_votes_and_votes_better_than_chance(ground):
+    points, shares = search_provingground.measure(ground, ground.problems(24, "search"))
+    means = {name: sum(values) / len(values) for name, values in shares.items()}
+    assert means["PRM weighted"] >= means["majority"] >= means["one sample"] - 0.05
+    assert means["beam search"] >= means["majority"]
+    assert all(point.low <= point.accuracy <= point.high for point in points)
+
+
+def test_more_completions_make_better_labels(ground):
+    steps = soft_labels.counted(ground, traces=12)
+    few, more = (soft_labels.rmse(steps, n, "soft", "chance") for n in (1, 16))
+    assert more < few < 0.7
+
+
+def test_figures_can_be_drawn():
+    from xml.etree import ElementTree
+
+    picture = chart("A & B", "N", "share", {"<one>": [(1, 0.2, 0.1, 0.3), (16, 0.8, 0.7, 0.9)]})
+    assert len(ElementTree.fromstring(picture).findall("{*}circle")) == 3

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 # Text is its pieces joined: a piece keeps the space before it, and what always comes together is one piece.
-PIECES = "[a-z] =| [-+*] [0-9]| ?[A-Za-z]+| ?[0-9]| ?[-+*=;:?]|\n"
+PIECES = "[a-z] =| [-+*] [0-9]| ?[A-Za-z]+| ?[0-9]+| ?[-+*=;:?]|\\n"
 TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
@@ -15,16 +15,16 @@ SPECIAL = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|u
 
 
 def vocabulary() -> dict[str, int]:
-    letters, digits, signs = "abcdefghijklmnopqrstuvwxyz", "0123456789", "-+*=;:?"
-    single = [*letters, *digits, *signs, "Answer"]
-    joined = [f"{letter} =" for letter in letters] + [f" {sign} {digit}" for sign in "+-*" for digit in digits]
+    letters, signs, numbers = "abcdefghijklmnopqrstuvwxyz", "-+*=;:?", map(str, range(100))
+    single = [*letters, *signs, *numbers, "Answer"]
+    joined = [f"{letter} =" for letter in letters] + [f" {sign} {digit}" for sign in "+-*" for digit in range(10)]
     pieces = [*SPECIAL, "\n", *single, *(" " + piece for piece in single), *joined]
     return {piece: at for at, piece in enumerate(pieces)}
 
 
 @cache
 def tokenizer() -> Any:
-    """Letters, digits and signs, each with or without a space before it: every problem and solution round-trips."""
+    """Letters, signs and numbers, each with or without a space before it: every problem and solution round-trips."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -31,13 +31,11 @@ class Size:
     reward: Settings = field(default_factory=dict)  # the same for prm and orm: what they learn from is all that differs
 
 
-LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 20}
-LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05}
+LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 25}
+LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05, "per_device_train_batch_size": 16}
 SIZES = {
-    "minute": Size(
-        demonstrations=12_800, problems=300, samples=4, held_out=60, longest=4, policy={"learning_rate": 3e-3}
-    ),
-    "full": Size(demonstrations=19_200, problems=1_000, samples=4, held_out=200, policy={"learning_rate": 3e-3}),
+    "minute": Size(demonstrations=8_000, problems=500, samples=4, held_out=60, longest=3),
+    "full": Size(demonstrations=12_800, problems=1_500, samples=2, held_out=200),
 }
 
 
@@ -74,7 +72,7 @@ class Ground:
             make_blank(blank, **self.size.shape)
         shown = demonstrations("policy", self.size.longest)
         held_out = list(islice(shown, 64))
-        settings = LEARN | {"per_device_train_batch_size": 32} | self.size.policy
+        settings = LEARN | {"learning_rate": 3e-3} | self.size.policy
         rows = islice(shown, self.size.demonstrations)
         return train("sft", self.folder / "policy", blank, rows, held_out, self.said("policy"), **settings)
 
@@ -129,8 +127,7 @@ class Ground:
 
     def reward_model(self, recipe: str, rows: Iterator[dict]) -> Path:
         rows = list(rows)
-        settings = LEARN | {"per_device_train_batch_size": 32, "learning_rate": 1e-3, "step_separator": r"\n"}
-        settings |= {"num_train_epochs": 3} | self.size.reward
+        settings = LEARN | {"learning_rate": 2e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward
         held_out = rows[: len(rows) // 20]
         kept = rows[len(held_out) :]
         return train(recipe, self.folder / recipe, self.policy_folder, kept, held_out, self.said(recipe), **settings)

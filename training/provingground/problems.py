@@ -2,25 +2,25 @@
 
 A problem names a number and changes it step by step; its solution says every change on a line, then the answer:
 
-    a = 37                                    b = 37 + 5 = 42
-    b = a + 5                                 c = 42 * 2 = 84
-    c = b * 2                                 Answer: 84
+    a = 7                                     b = 7 + 5 = 12
+    b = a + 5                                 c = 12 * 2 = 24
+    c = b * 2                                 Answer: 24
     c?
 
-Every value has two digits. The demonstrations a policy learns from are made by a teacher who knows what to do but
-forgets to carry or to borrow now and then, as children do. So a policy that learns them perfectly still fails, at any
-step, in ways that repeat: where several slips are likely, most samples agree on a wrong answer. That leaves room for
-verifiers, search and reinforcement learning, however small the model is.
+Values stay within 1 and 29. The demonstrations a policy learns from are made by a teacher who computes well and reads
+carelessly: now and then a minus or a times becomes a plus. So a policy that learns them perfectly still fails, at any
+step, in ways that repeat: where several misreadings are likely, most samples agree on a wrong answer. That leaves room
+for verifiers, search and reinforcement learning, however small the model is.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-LOWEST, HIGHEST = 10, 99
+LOWEST, HIGHEST = 1, 29
 SEPARATOR = "\n"  # between the steps of a solution
-SLIPS = {"+": 0.15, "-": 0.40, "*": 0.25}  # how often the teacher forgets what is to be carried or borrowed
+MISREAD = {"+": 0.0, "-": 0.3, "*": 0.55}  # how often the teacher takes a sign for a plus
 Operation = tuple[str, int]
 
 
@@ -28,11 +28,11 @@ Operation = tuple[str, int]
 class Problem:
     """A first value and what is done to it.
 
-    >>> problem = Problem(37, (("+", 5), ("*", 2)))
+    >>> problem = Problem(7, (("+", 5), ("*", 2)))
     >>> problem.text
-    'a = 37\\nb = a + 5\\nc = b * 2\\nc?'
+    'a = 7\\nb = a + 5\\nc = b * 2\\nc?'
     >>> problem.solution
-    ['b = 37 + 5 = 42', 'c = 42 * 2 = 84', 'Answer: 84']
+    ['b = 7 + 5 = 12', 'c = 12 * 2 = 24', 'Answer: 24']
     """
 
     start: int
@@ -71,16 +71,16 @@ class Problem:
 
     @property
     def hardness(self) -> int:
-        """Operations that carry or borrow."""
-        return sum(slip(value, op) is not None for value, op in zip(self.values, self.operations, strict=False))
+        """Signs that can be misread."""
+        return sum(sign != "+" for sign, _ in self.operations)
 
 
-def written(problem: Problem, values: list[int]) -> list[str]:
-    """The steps of a solution in which each operation gave these values."""
+def written(problem: Problem, values: Sequence[int], operations: Sequence[Operation] | None = None) -> list[str]:
+    """The steps of a solution in which these operations, else the problem's own, gave these values."""
     lines = [
         f"{name} = {before} {sign} {number} = {after}"
         for name, (sign, number), before, after in zip(
-            ascii_lowercase[1:], problem.operations, values, values[1:], strict=False
+            ascii_lowercase[1:], operations or problem.operations, values, values[1:], strict=False
         )
     ]
     return [*lines, f"Answer: {values[-1]}"]
@@ -91,30 +91,16 @@ def apply(value: int, operation: Operation) -> int:
     return {"+": value + number, "-": value - number, "*": value * number}[sign]
 
 
-def slip(value: int, operation: Operation) -> int | None:
-    """The result without the carry or the borrow; None where there is none to forget.
-
-    >>> slip(37, ("+", 5)), slip(42, ("-", 5)), slip(37, ("*", 2)), slip(31, ("+", 5))
-    (32, 47, 64, None)
-    """
-    sign, number = operation
-    tens, units = divmod(value, 10)
-    right = apply(units, operation)
-    if 0 <= right <= 9:
-        return None
-    return (tens * number if sign == "*" else tens) * 10 + right % 10
-
-
 def within(value: int) -> bool:
     return LOWEST <= value <= HIGHEST
 
 
 def draw_problem(chance: random.Random, operations: int) -> Problem:
-    """A problem whose values all have two digits."""
+    """A problem whose values all stay within bounds."""
     start = value = chance.randint(LOWEST, HIGHEST)
     chosen: list[Operation] = []
     for _ in range(operations):
-        signs = [sign for sign, weight in (("+", 4), ("-", 4), ("*", 3)) for _ in range(weight)]
+        signs = "++++----**"
         possible: list[Operation] = []
         while not possible:
             sign = chance.choice(signs)
@@ -137,12 +123,11 @@ def draw_problems(seed: int | str, shortest: int = 3, longest: int = 7) -> Itera
 
 
 def demonstrate(problem: Problem, chance: random.Random) -> list[str]:
-    """The teacher's solution: a slip is carried on in good faith, within two digits."""
+    """The teacher's solution: what was misread is carried on in good faith, within the same bounds."""
     while True:
+        read = [("+" if chance.random() < MISREAD[sign] else sign, number) for sign, number in problem.operations]
         values = [problem.start]
-        for operation in problem.operations:
-            slipped = slip(values[-1], operation)
-            forgets = slipped is not None and chance.random() < SLIPS[operation[0]]
-            values.append(slipped if forgets else apply(values[-1], operation))
+        for operation in read:
+            values.append(apply(values[-1], operation))
         if all(map(within, values)):
-            return written(problem, values)
+            return written(problem, values, read)
