@@ -19,6 +19,7 @@ WHERE = ("device", "executor", "processes", "queue")
 REWARDS = "rewards"  # the setting of recipes that learn from rewards
 PRESETS = {"smoke": "Smoke: does it run at all?", "small": "Small: a real run on this machine", "full": "Full"}
 USUAL = (
+    *("rewards", "num_generations", "max_completion_length", "temperature", "kl_coef"),
     *("beta", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length"),
     *("sample_every", "eval_steps", "lora"),
 )
@@ -193,7 +194,7 @@ def usual_recipe(user, said: dict[str, Any]) -> str:
     dataset = chosen(Dataset.objects.filter(project__in=projects), said.get("dataset"))
     project = dataset.project if dataset else chosen(projects, said.get("project")) or projects.first()
     shape = dataset.shape if dataset else {"steps": "stepwise"}.get(getattr(project, "kind", ""), "pairs")
-    return {"stepwise": "prm", "outcome": "orm"}.get(shape, "dpo")
+    return {"stepwise": "prm", "outcome": "orm", "prompts": "grpo"}.get(shape, "dpo")
 
 
 def models_for(user, project: Project | None, name: str):

@@ -13,6 +13,8 @@ RECIPES = {
     "ppo": "training.recipes.ppo",
     "grpo": "training.recipes.grpo",
     "rloo": "training.recipes.rloo",
+    "online_dpo": "training.recipes.online_dpo",
+    "best_of_n": "training.recipes.best_of_n",
 }
 
 

@@ -31,7 +31,7 @@ class ActorCritic:
     """The policy, its value head on the policy's last hidden states, and ref_model: the policy without its adapter, or
     a copy of it as it was. Log-probabilities are of softmax(logits / temperature), as completions were drawn."""
 
-    def __init__(self, session: Any, detach_value: bool, with_entropy: bool) -> None:
+    def __init__(self, session: Any, detach_value: bool = True, with_entropy: bool = False) -> None:
         import torch
 
         from training.server.loading import end_tokens

@@ -11,6 +11,8 @@ KINDS = {
     "dpo": "a chat model trained on pairs that people ranked, by direct preference optimization (DPO)",
     "ppo": "a chat model trained on rewards for its own answers, by proximal policy optimization (PPO)",
     "grpo": "a chat model trained on rewards for its own answers, by group relative policy optimization (GRPO)",
+    "online_dpo": "a chat model trained on pairs of its own answers that rewards ranked, by online DPO",
+    "best_of_n": "a chat model trained to imitate the best of its own answers, by rejection sampling (best of N)",
     "rloo": "a chat model trained on rewards for its own answers, by REINFORCE leave-one-out (RLOO)",
     "prm": "a process reward model: it gives every step of a solution the probability that the step is right",
     "orm": "an outcome reward model: it gives a whole solution the probability that it is right",

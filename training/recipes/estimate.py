@@ -86,6 +86,17 @@ def flops(
     return (seen + evaluated) * upper * forwards + seen * backward + trunk_tokens * trunk
 
 
+DRAWING = 6  # a token drawn takes as long as so many that are read: one column at a time keeps few units busy
+
+
+def drawn_flops(shape: Shape, config: Any, tokens: float) -> float:
+    """Of a whole training that draws its completions, so many tokens with their prompts at the longest: drawn, seen by
+    the reference, learned from. Completions that end earlier cost less, and rewards are not counted."""
+    forward = 2.0 * (shape.body + shape.head)
+    passes = getattr(config, "num_ppo_epochs", getattr(config, "num_iterations", 1))
+    return tokens * forward * (DRAWING + 2 + passes * (2 if config.lora else 3))
+
+
 def activation_bytes(shape: Shape, tokens: int, passes_head: bool, half: bool) -> int:
     """What a forward pass keeps for the backward pass, over `tokens` tokens at once."""
     numbers = shape.layers * (14 * shape.hidden + 5 * shape.inner)
@@ -143,7 +154,12 @@ def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_ou
     cpu = found.startswith("cpu")
     steps, count = steps_of(config, len(train.examples)), max(1, len(train.examples))
     seen = steps * config.per_device_train_batch_size * config.gradient_accumulation_steps / count
-    seconds = flops(shape, config, passes_head, sum(train.tokens), seen, sum(held_out.tokens), cpu) / rate
+    if hasattr(config, "rollout_size"):
+        drawn = steps * config.rollout_size / getattr(config, "num_iterations", 1)
+        seen = drawn / count
+        seconds = drawn_flops(shape, config, sum(train.tokens) * seen) / rate
+    else:
+        seconds = flops(shape, config, passes_head, sum(train.tokens), seen, sum(held_out.tokens), cpu) / rate
     batch = max(train.tokens, default=0) * config.per_device_train_batch_size
     half = config.precision == "bf16" or (config.precision == "auto" and (not found.startswith("cpu fp32")))
     memory = weight_bytes(shape, config.lora, half, references(config)) + activation_bytes(
@@ -160,8 +176,10 @@ START = 12  # seconds to import the libraries, load a small model and save it
 
 
 def references(config: Any) -> int:
-    """Copies of the model kept beside it: DPO without an adapter needs the reference it started from."""
-    return int(hasattr(config, "beta") and not config.lora and not config.precompute_ref_log_probs)
+    """Copies of the model kept beside it: without an adapter, the reference a policy must stay near."""
+    if config.lora or getattr(config, "precompute_ref_log_probs", False):
+        return 0
+    return int(bool(getattr(config, "beta", 0)) or hasattr(config, "kl_coef"))
 
 
 def steps_of(config: Any, count: int, processes: int = 1) -> int:

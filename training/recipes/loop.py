@@ -26,9 +26,13 @@ class Session:
         )
         if not self.train_rows.rows:
             raise rows.BadData(no_rows(self.train_rows, self.config.max_length))
-        self.total = steps_of(self.config, len(self.train_rows.examples), machine.world_size())
+        self.count()
         self.tokenizer = weights.load_tokenizer(run.base_model)
         self.marks: dict[str, Any] = {}  # what the saved config.json says beside what transformers writes there
+
+    def count(self) -> None:
+        """How many optimiser steps these rows make."""
+        self.total = steps_of(self.config, len(self.train_rows.examples), machine.world_size())
 
     @property
     def dtype(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from training.recipes import machine
 from training.recipes.config import BadConfig
 from training.recipes.recorder import newest_checkpoint, publish, step_of
-from training.recipes.run import Diverged, numbers
+from training.recipes.run import Diverged, Stop, numbers
 
 
 class OwnLoop:
@@ -40,6 +40,30 @@ class OwnLoop:
             self.step = self.first = step_of(Path(found))
         self.began = self.then = time.time()
         print(f"training on {self.session.machine.label} from step {self.step} to {self.session.total}", flush=True)
+
+    def run_through(self, learner: Any, prompts: int) -> None:
+        """Step after step: the learner rolls out answers to so many prompts and learns from them. In between it is
+        evaluated, shows completions, and saves; asked to stop, it saves and leaves."""
+        config, total = self.config, self.session.total
+        if self.step == 0 and config.eval_on_start:
+            self.log(learner.drawing.evaluate(), trained=False)
+            self.pause()
+        while self.step < total and not Stop.asked:
+            self.step += 1
+            rollout = learner.roll_out(self.rows(prompts), self.step)
+            values = learner.learn(rollout, self.step, total)
+            self.tokens += rollout.tokens
+            self.log(values)
+            if config.sample_every and (self.due(config.sample_every) or Stop.asked or self.step == total):
+                for record in learner.shown(rollout):
+                    self.run.append("samples.jsonl", {"step": self.step} | record)
+            if self.due(config.eval_steps):
+                self.log(learner.drawing.evaluate(), trained=False)
+            if self.due(config.save_steps) or Stop.asked:
+                self.checkpoint(lambda folder: learner.save(folder, self.tokens))
+            self.pause()
+        if not Stop.asked:
+            self.log(learner.drawing.evaluate(), trained=False)
 
     def rows(self, count: int) -> list[dict[str, Any]]:
         """This step's rows: every pass goes through all of them in an order of its own."""
@@ -125,6 +149,18 @@ def learning_rate(config: Any, done: int, total: int) -> float:
     left = (total - done) / max(1, total - warm)
     shapes = {"linear": left, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))), "constant_with_warmup": 1.0}
     return config.learning_rate * shapes[config.lr_scheduler_type]
+
+
+def update(optimizer: Any, config: Any, done: int, total: int) -> float:
+    """The optimiser step after `done` of `total`; returns how long the gradient was."""
+    from torch.nn.utils import clip_grad_norm_
+
+    norm = clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], config.max_grad_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(config, done, total)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm.item()
 
 
 def save_state(folder: Path, parameters: dict[str, Any], optimizer: Any, said: dict[str, Any]) -> None:

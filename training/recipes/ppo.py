@@ -107,6 +107,15 @@ def problems(config: Config) -> list[str]:
 
 
 def rollout_problems(config: Any) -> list[str]:
+    """Of the settings of recipes that draw completions and learn from them, rollout after rollout."""
+    found = drawing_problems(config)
+    if config.num_generations > 0 and config.rollout_size % config.num_generations:
+        n, size = config.num_generations, config.rollout_size
+        found.append(f"num_generations {n} must divide the {size} completions of a rollout")
+    return found
+
+
+def drawing_problems(config: Any) -> list[str]:
     """Of the settings that all recipes share which draw completions and score them."""
     from training import rewards
 
@@ -118,10 +127,6 @@ def rollout_problems(config: Any) -> list[str]:
         found.append(
             f"max_completion_length {config.max_completion_length} leaves no room for a prompt in max_length "
             f"{config.max_length}; lower the one or raise the other"
-        )
-    if config.num_generations > 0 and config.rollout_size % config.num_generations:
-        found.append(
-            f"num_generations {config.num_generations} must divide the {config.rollout_size} completions of a rollout"
         )
     try:
         rewards.parse(config.rewards)
@@ -141,25 +146,7 @@ def train(config: Config, run_dir: Path) -> None:
     loop, learner = OwnLoop(session), Learner(session)
     loop.resume(learner.load)
     Stop.first_step()
-    if loop.step == 0 and config.eval_on_start:
-        loop.log(learner.evaluate(), trained=False)
-        loop.pause()
-    while loop.step < session.total and not Stop.asked:
-        loop.step += 1
-        rollout = learner.roll_out(loop.rows(config.rollout_size // config.num_generations), loop.step)
-        values = learner.learn(rollout, loop.step, session.total)
-        loop.tokens += rollout.tokens
-        loop.log(values)
-        if loop.due(config.sample_every) or Stop.asked or loop.step == session.total:
-            for record in learner.shown(rollout):
-                run.append("samples.jsonl", {"step": loop.step} | record)
-        if loop.due(config.eval_steps):
-            loop.log(learner.evaluate(), trained=False)
-        if loop.due(config.save_steps) or Stop.asked:
-            loop.checkpoint(lambda folder: learner.save(folder, loop.tokens))
-        loop.pause()
-    if not Stop.asked:
-        loop.log(learner.evaluate(), trained=False)
+    loop.run_through(learner, config.rollout_size // config.num_generations)
     loop.finish(learner.actor.policy, lambda folder: save_value_head(learner.actor.value_head, folder))
 
 
@@ -191,27 +178,14 @@ class Learner:
         import torch
 
         from training.recipes.actor_critic import ActorCritic
-        from training.recipes.learned import Rewards
+        from training.recipes.drawing import Drawing
 
         self.session, self.config = session, session.config
         self.actor = ActorCritic(session, self.config.detach_value_head, bool(self.config.entropy_coef))
-        self.rewards = Rewards(session)
+        self.drawing = Drawing(session, self.actor)
         self.optimizer = torch.optim.AdamW(self.actor.parameters, weight_decay=self.config.weight_decay)
         self.kl = rl.KLController(self.config.kl_coef, self.config.kl_target, self.config.kl_horizon)
         self.seen = rl.Running()  # every score there was
-
-    def draw(self, rows: Sequence[dict[str, Any]], n: int, step: int) -> tuple[list[list[int]], list[Any]]:
-        """n completions for each row: the tokens of each one's prompt, and what was drawn."""
-        import torch
-
-        from training.recipes.generate import draw
-
-        prompts = [self.session.chat.tokens(row["prompt"], add_generation_prompt=True) for row in rows]
-        chance = torch.Generator(self.actor.policy.device).manual_seed(self.config.seed * 1_000_003 + step)
-        options = {"max_tokens": self.config.max_completion_length, "temperature": self.config.temperature}
-        with self.actor.autocast():
-            groups = draw(self.actor.policy, prompts, n, eos=self.actor.ends, generator=chance, **options)
-        return [prompt for prompt in prompts for _ in range(n)], [drawn for group in groups for drawn in group]
 
     def roll_out(self, rows: Sequence[dict[str, Any]], step: int) -> Rollout:
         """Answer, score, look at the answers once with policy and reference, and work out the advantages."""
@@ -222,10 +196,9 @@ class Learner:
 
         self.actor.forget()
         n = self.config.num_generations
-        prompts, drawn = self.draw(rows, n, step)
-        rows = [row for row in rows for _ in range(n)]
-        answers = self.answers(rows, drawn)
-        scores = self.rewards(answers)
+        prompts, drawn = self.drawing.draw(rows, n, step)
+        answers = self.drawing.answers(rows, n, drawn)
+        scores = self.drawing.rewards(answers)
         check_some(scores, step)
         kept = [at for at, score in enumerate(scores) if score.total is not None]
         prompts, completions = [prompts[at] for at in kept], [drawn[at].tokens for at in kept]
@@ -239,12 +212,6 @@ class Learner:
         with torch.no_grad():
             self.judge(rollout)
         return rollout
-
-    def answers(self, rows: Sequence[dict[str, Any]], drawn: Sequence[Any]) -> list[Any]:
-        from training.recipes.scoring import Answer
-
-        texts = [self.session.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in drawn]
-        return [Answer(row, text, one.tokens) for row, text, one in zip(rows, texts, drawn, strict=True)]
 
     def judge(self, rollout: Rollout) -> None:
         """Rewards of tokens, and from them advantages and returns."""
@@ -300,9 +267,7 @@ class Learner:
 
     def optimise(self, rollout: Rollout, batch: list[int], done: int, total: int) -> dict[str, float]:
         """One optimiser step on these completions, alike lengths passing through the model together."""
-        from torch.nn.utils import clip_grad_norm_
-
-        from training.recipes.own_loop import learning_rate
+        from training.recipes.own_loop import update
 
         config, sums = self.config, {}
         batch = sorted(batch, key=lambda at: len(rollout.prompts[at]) + len(rollout.completions[at]))
@@ -311,13 +276,8 @@ class Learner:
             loss, parts = self.loss(rollout, batch[start : start + config.per_device_train_batch_size])
             (loss / tokens).backward()
             sums = {name: sums.get(name, 0.0) + value.item() / tokens for name, value in parts.items()}
-        norm = clip_grad_norm_(self.actor.parameters, config.max_grad_norm)
         per_rollout = config.num_ppo_epochs * config.num_mini_batches
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, done, total * per_rollout)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return sums | {"grad_norm": norm.item()}
+        return sums | {"grad_norm": update(self.optimizer, config, done, total * per_rollout)}
 
     def loss(self, rollout: Rollout, rows: list[int]) -> tuple[Any, dict[str, Any]]:
         """The loss summed over the tokens of these completions, and sums for the curves."""
@@ -374,19 +334,6 @@ class Learner:
             }
             for at in range(min(len(kl), self.config.samples * self.config.num_generations))
         ]  # fmt: skip
-
-    def evaluate(self) -> dict[str, float]:
-        """Answer held-out prompts once each, with the same chance every time."""
-        from training.recipes.scoring import part_means
-
-        rows = self.session.eval_rows.rows[: self.config.eval_prompts or None]
-        if not rows:
-            return {}
-        _, drawn = self.draw(rows, 1, step=0)
-        lengths = [len(one.tokens) for one in drawn]
-        found = part_means(self.rewards(self.answers(rows, drawn)), prefix="eval_")
-        found["eval_completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
-        return found | {"eval_completions/mean_length": sum(lengths) / len(lengths)}
 
     def save(self, folder: Path, tokens: int) -> None:
         from training.recipes.own_loop import save_state

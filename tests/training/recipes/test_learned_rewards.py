@@ -56,7 +56,7 @@ def answers(*texts):
 
 
 def test_a_reward_model_scores_the_chat_it_would_be_served(make_judged, judges):
-    rewards = learner_of(make_judged("reward_model:taste-v1 2")).rewards
+    rewards = learner_of(make_judged("reward_model:taste-v1 2")).drawing.rewards
     score = rewards(answers("Yes, gladly."))[0]
     model = learned.load("taste-v1", judges["taste-v1"], ("score",), "cpu")
     chat = [*next(questions(1))["prompt"], {"role": "assistant", "content": "Yes, gladly."}]
@@ -67,7 +67,7 @@ def test_a_reward_model_scores_the_chat_it_would_be_served(make_judged, judges):
 
 
 def test_an_outcome_reward_model_reads_the_end_of_the_solution(make_judged):
-    rewards = learner_of(make_judged("orm:right-v1 1")).rewards
+    rewards = learner_of(make_judged("orm:right-v1 1")).drawing.rewards
     one, other = rewards(answers("\n".join(STEPS), STEPS[0]))
     assert 0 < one.total < 1 and one.total != other.total
 
@@ -76,16 +76,16 @@ def test_a_process_reward_model_is_asked_for_one_number_or_for_each_step(make_ju
     text = "\n".join(STEPS)
     means = {}
     for how in ("min", "prod", "mean", "last"):
-        rewards = learner_of(make_judged(f"prm:steps-v1 1 aggregate={how}")).rewards
+        rewards = learner_of(make_judged(f"prm:steps-v1 1 aggregate={how}")).drawing.rewards
         means[how] = rewards(answers(text))[0].total
-    dense = learner_of(make_judged("prm:steps-v1 0.5 aggregate=dense")).rewards(answers(text))[0]
+    dense = learner_of(make_judged("prm:steps-v1 0.5 aggregate=dense")).drawing.rewards(answers(text))[0]
     ends, values = zip(*dense.steps, strict=True)
     assert ends == (19, 34, 42)
     scores = [2 * value for value in values]
     assert means["min"] == pytest.approx(min(scores)) and means["last"] == pytest.approx(scores[-1])
     assert means["prod"] == pytest.approx(scores[0] * scores[1] * scores[2])
     assert means["mean"] == pytest.approx(sum(scores) / 3) and dense.total == 0
-    gain = learner_of(make_judged("prm:steps-v1 1 aggregate=gain")).rewards(answers(text))[0]
+    gain = learner_of(make_judged("prm:steps-v1 1 aggregate=gain")).drawing.rewards(answers(text))[0]
     assert [value for _, value in gain.steps] == pytest.approx(
         [scores[0] - 0.5, scores[1] - scores[0], scores[2] - scores[1]]
     )

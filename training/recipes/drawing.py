@@ -1,0 +1,50 @@
+"""A policy in training answers prompts and rewards score what it says: what recipes that draw their data share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from training.recipes.generate import Drawn, draw
+from training.recipes.learned import Rewards
+from training.recipes.scoring import Answer, part_means
+
+Row = dict[str, Any]
+
+
+class Drawing:
+    """The policy of an ActorCritic at work, by the settings of its run. Chance comes from the seed and a step's number,
+    so that a run resumed at a step draws what it would have drawn."""
+
+    def __init__(self, session: Any, actor: Any) -> None:
+        self.session, self.config, self.actor = session, session.config, actor
+        self.rewards = Rewards(session)
+
+    def draw(self, rows: Sequence[Row], n: int, step: int) -> tuple[list[list[int]], list[Drawn]]:
+        """n completions for each row: the tokens of each one's prompt, and what was drawn."""
+        import torch
+
+        prompts = [self.session.chat.tokens(row["prompt"], add_generation_prompt=True) for row in rows]
+        chance = torch.Generator(self.actor.policy.device).manual_seed(self.config.seed * 1_000_003 + step)
+        options = {"max_tokens": self.config.max_completion_length, "temperature": self.config.temperature}
+        with self.actor.autocast():
+            groups = draw(self.actor.policy, prompts, n, eos=self.actor.ends, generator=chance, **options)
+        return [prompt for prompt in prompts for _ in range(n)], [drawn for group in groups for drawn in group]
+
+    def answers(self, rows: Sequence[Row], n: int, drawn: Sequence[Drawn]) -> list[Answer]:
+        """What was drawn as answers to the rows, n in a row to each."""
+        texts = [self.session.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in drawn]
+        return [
+            Answer(rows[at // n], text, one.tokens) for at, (text, one) in enumerate(zip(texts, drawn, strict=True))
+        ]
+
+    def evaluate(self) -> dict[str, float]:
+        """Answer held-out prompts once each, with the same chance every time."""
+        rows = self.session.eval_rows.rows[: self.config.eval_prompts or None]
+        if not rows:
+            return {}
+        _, drawn = self.draw(rows, 1, step=0)
+        lengths = [len(one.tokens) for one in drawn]
+        found = part_means(self.rewards(self.answers(rows, 1, drawn)), prefix="eval_")
+        found["eval_completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
+        return found | {"eval_completions/mean_length": sum(lengths) / len(lengths)}
