@@ -9,7 +9,7 @@ from django.db.models import Count, Max
 from annotation.models import Completion, Project, StepLabels
 from annotation.steps.agreement import Marked, Measure, between_people, with_people
 
-SAMPLE = 2000  # traces looked at: those with most opinions, newest first among equals
+SAMPLE = 1000  # traces looked at: those with most opinions, newest first among equals
 KEPT = 600  # seconds
 
 
@@ -80,9 +80,3 @@ def step_agreement(project: Project) -> StepAgreement:
         found = StepAgreement(between_people(marked, said.people), machines, len(said.people))
         cache.set(key, found, KEPT)
     return found
-
-
-def machines(project: Project) -> list[str]:
-    """Names of the sources that are no people, as pages and settings use them."""
-    rows = StepLabels.objects.filter(prompt__project=project, labeler=None).order_by()
-    return sorted(f"{kind}:{source}" for kind, source in rows.values_list("kind", "source").distinct())

@@ -15,6 +15,7 @@ from annotation.access import project_or_404
 from annotation.agreement import Agreement, agreement
 from annotation.counters import BATCH, want_labels
 from annotation.models import Criterion, Dataset, Membership, Project
+from annotation.steps.opinions import step_agreement
 from annotation.steps.overview import RECENT, Pace, machine_sources, paces
 from annotation.steps.reading import WORDS_A_MINUTE
 from annotation.templatetags.text import markdown
@@ -160,7 +161,8 @@ def step_quality(project: Project, people: list[dict]) -> dict:
         cache.set(key, found, 600)
     rows = [row | {"pace": found.get(row["labeler"], Pace())} for row in people]
     hurried = [row for row in rows if row["pace"].hasty]
-    return {"labelers": rows, "hurried": hurried, "measured": True, "a_minute": WORDS_A_MINUTE, "recent": RECENT}
+    context = {"labelers": rows, "hurried": hurried, "measured": True, "a_minute": WORDS_A_MINUTE, "recent": RECENT}
+    return context | {"step_agreement": step_agreement(project)}
 
 
 def sample_facts(taken: overview.Sample, people: list[dict]) -> dict:

@@ -1,9 +1,11 @@
 """Agreement on steps: worked examples, and what a project's page is told."""
 
+import numpy as np
 import pytest
 
+from annotation.agreement import alpha_of_counts
 from annotation.models import StepLabels
-from annotation.steps.agreement import Marked, between_people, first_error, majority, with_people
+from annotation.steps.agreement import Marked, alpha_of_coincidences, between_people, first_error, majority, with_people
 from annotation.steps.opinions import opinions, step_agreement
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section A, two observers of ten binary units:
@@ -45,6 +47,15 @@ def test_intervals_come_with_five_traces_and_hold_the_value():
     low, high = found.alpha_interval
     assert low <= found.alpha <= high and low < high
     assert between_people(traces[:4], {"ann", "ben"}).alpha_interval is None
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal"])
+def test_alpha_of_summed_coincidences_is_the_packages(level):
+    draw = np.random.default_rng(0)
+    units = draw.multinomial(2, [0.2, 0.3, 0.5], size=80)
+    whole = alpha_of_counts((-1, 0, 1), units, level)
+    matrix = units.T @ units - np.diag(units.sum(axis=0))
+    assert alpha_of_coincidences(matrix, level) == pytest.approx(whole)
 
 
 def test_nothing_in_common_is_not_known_yet():

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from annotation.agreement import Interval, middle
 from annotation.steps.agreement import UNKNOWN, first_error, majority
 from annotation.steps.opinions import Opinions
 from training.labeling.consensus import agreed
-from training.step_metrics import bootstrap, calibration, processbench
+from training.step_metrics import calibration, processbench
 
 PEOPLE = "people"
-Interval = tuple[float, float]
-DRAWS = 300
+DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ def compared(name: str, traces: Sequence[Trace]) -> Comparison:
         steps=len(pairs),
         coverage=len(pairs) / rated if rated else None,
         accuracy=accuracy(pairs),
-        accuracy_interval=spread(traces, lambda some: accuracy([pair for t in some for pair in t.pairs()])),
+        accuracy_interval=spread([same_of(trace) for trace in traces], ratio),
         bad_found=share([not said for true, said in pairs if not true]),
         bad_right=share([not true for true, said in pairs if not said]),
         first_traces=len(firsts),
         error_acc=bench.get("error_acc"),
         correct_acc=bench.get("correct_acc"),
         f1=bench.get("f1"),
-        f1_interval=spread(firsts, lambda some: processbench(*zip(*some, strict=True))["f1"]),
+        f1_interval=spread([named_of(*first) for first in firsts], harmonic),
         calibration=calibration(*zip(*scored, strict=True)) if scored else None,
     )
 
@@ -112,12 +112,38 @@ def share(values: Sequence[bool]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def spread(units: Sequence, statistic) -> Interval | None:
-    """A 95 % interval over traces; None with fewer than five."""
-    if len(units) < 5 or statistic(units) is None:
+def same_of(trace: Trace) -> tuple[int, int]:
+    """Steps on the same side, of steps compared: what an interval of accuracy adds up."""
+    pairs = trace.pairs()
+    return sum(true == said for true, said in pairs), len(pairs)
+
+
+def named_of(true: int | None, said: int | None) -> tuple[int, int, int, int]:
+    """Wrong traces named exactly, wrong traces, right ones found without fault, right ones: what F1 adds up."""
+    wrong = true is not None
+    return int(wrong and true == said), int(wrong), int(not wrong and said is None), int(not wrong)
+
+
+def ratio(sums):
+    return sums[:, 0] / sums[:, 1]
+
+
+def harmonic(sums):
+    a, b = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
+    return 2 * a * b / (a + b)
+
+
+def spread(units: Sequence[tuple[int, ...]], statistic) -> Interval | None:
+    """A 95 % bootstrap over traces of a statistic of sums; None with fewer than five, or where it is undefined."""
+    import numpy as np
+
+    if len(units) < 5:
         return None
-    _, low, high = bootstrap(units, statistic, draws=DRAWS)
-    return low, high
+    even = np.full(len(units), 1 / len(units))
+    times = np.random.default_rng(0).multinomial(len(units), even, size=DRAWS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = statistic(times @ np.asarray(units, dtype=float))
+    return middle(found[np.isfinite(found)])
 
 
 def all_compared(opinions: Opinions, truth_name: str = PEOPLE) -> list[Comparison]:

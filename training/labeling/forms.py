@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from annotation.models import Project
-from annotation.steps.opinions import machines
+from annotation.steps.overview import machine_sources
 from training.labeling.kinds import BadLabeling, Kind, Setting, kind
 from training.labeling.runs import WHICH, AlreadyLabeled, prepared, queue_run
 from training.models import ModelVersion, StepLabelRun
@@ -43,7 +43,7 @@ class LabelStepsForm(forms.Form):
     def field(self, setting: Setting) -> forms.Field:
         known = {"label": setting.label, "help_text": setting.help, "required": False, "initial": setting.default}
         if setting.many:
-            names = [(name, name) for name in machines(self.project)]
+            names = [(name, name) for name in machine_sources(self.project)]
             return forms.MultipleChoiceField(choices=names, widget=forms.CheckboxSelectMultiple, **known)
         if setting.choices:
             return forms.ChoiceField(choices=list(setting.choices.items()), **known)

@@ -7,7 +7,8 @@ from django.views.decorators.http import require_POST
 
 from annotation.access import project_or_404
 from annotation.models import Project
-from annotation.steps.opinions import machines, opinions, step_agreement
+from annotation.steps.opinions import opinions, step_agreement
+from annotation.steps.overview import machine_sources
 from training.labeling import runs
 from training.labeling.comparison import PEOPLE, all_compared, preview
 from training.labeling.drawing import reliability
@@ -91,7 +92,7 @@ def step_proposals(request: HttpRequest, slug: str) -> HttpResponse:
     if name in project.proposals:
         project.proposals = [each for each in project.proposals if each != name]
         flash.success(request, f"{name} is no longer proposed to labelers.")
-    elif name in machines(project):
+    elif name in machine_sources(project):
         project.proposals = [*project.proposals, name]
         flash.success(request, f"Labelers now see what {name} says of each step, to accept or correct.")
     project.save(update_fields=["proposals"])
