@@ -41,6 +41,8 @@ class Setting(forms.Field):
         super().__init__(required=False, label=row["name"], help_text=row["help"], widget=widget(row))
 
     def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("\n", r"\n")  # a field is one line; a recipe reads \n as a line break
         return "" if value is None and self.row["type"] != "bool" else value
 
     def to_python(self, value: Any) -> Any:

@@ -396,3 +396,11 @@ def test_the_engine_refuses_rows_of_another_shape_and_says_what_they_are_for(ali
     with pytest.raises(BadJob, match="prm cannot read Polite pairs: its rows are pairs. They are for sft, reward"):
         launch(alice, pairs_dataset, "prm", chat_model)
     assert launch(alice, traces, "prm", chat_model, {"max_steps": 1}).settings["step_separator"] == r"\n\n"
+
+
+def test_a_separator_with_line_breaks_comes_back_from_the_form_as_it_was(client, form, traces, make_job):
+    settings = {"step_separator": "\n"}
+    job = make_job(
+        recipe_name="prm", settings=settings, dataset=traces, base_model=ModelVersion.objects.get(slug="tiny-v1")
+    )
+    assert r'name="set-step_separator" value="\n"' in text(client.get(f"/train/new/?from={job.pk}"))
