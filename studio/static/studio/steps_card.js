@@ -206,7 +206,8 @@ export class Card {
   focus(step) {
     this.point(step);
     step.focus({ preventScroll: true });
-    step.scrollIntoView({ block: "nearest", behavior: calm.matches || this.steps.length > 60 ? "auto" : "smooth" });
+    const high = step.offsetHeight > innerHeight * 0.7; // its beginning, rather than whichever end is nearer
+    step.scrollIntoView({ block: high ? "start" : "nearest", behavior: calm.matches || this.steps.length > 60 ? "auto" : "smooth" });
   }
 
   firstUnmarked() {
@@ -257,7 +258,7 @@ export class Card {
   complain(missing) {
     this.element.querySelectorAll(".said > .error").forEach((old) => old.remove());
     for (const step of missing)
-      step.querySelector(".said .prose").after(Object.assign(document.createElement("p"), { className: "error", textContent: "Not marked yet." }));
+      step.querySelector(".said").prepend(Object.assign(document.createElement("p"), { className: "error", textContent: "Not marked yet." }));
     this.focus(missing[0]);
     this.announce(`Not submitted: ${missing.length} ${missing.length === 1 ? "step is" : "steps are"} not marked.`);
   }
