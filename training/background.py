@@ -54,3 +54,8 @@ def cancel(run: BackgroundRun) -> None:
 def end(run: BackgroundRun, status: str, message: str = "", **fields) -> None:
     rows = type(run).objects.filter(pk=run.pk)
     rows.update(status=status, message=message, finished=timezone.now(), **fields)
+
+
+def broken(fault: Exception) -> str:
+    """What to say of a fault of ours: it would come again, so the run ends, and the worker's log tells the rest."""
+    return f"The worker failed ({type(fault).__name__}); its log says more."

@@ -2,6 +2,8 @@
 
 import ipaddress
 import socket
+import ssl
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpcore
@@ -75,14 +77,20 @@ class Pinned(httpcore.NetworkBackend):
         self.inner.sleep(seconds)
 
 
+@cache
+def trust() -> ssl.SSLContext:
+    """Whose certificates count. Reading them takes 20 ms, more than many a request."""
+    return httpx.create_ssl_context()
+
+
 def async_transport(private: bool = False) -> httpx.AsyncHTTPTransport:
-    transport = httpx.AsyncHTTPTransport()
-    pool = httpcore.AsyncConnectionPool(ssl_context=httpx.create_ssl_context(), network_backend=PinnedAsync(private))
+    transport = httpx.AsyncHTTPTransport(verify=trust())
+    pool = httpcore.AsyncConnectionPool(ssl_context=trust(), network_backend=PinnedAsync(private))
     transport._pool = pool
     return transport
 
 
 def transport(private: bool = False) -> httpx.HTTPTransport:
-    made = httpx.HTTPTransport()
-    made._pool = httpcore.ConnectionPool(ssl_context=httpx.create_ssl_context(), network_backend=Pinned(private))
+    made = httpx.HTTPTransport(verify=trust())
+    made._pool = httpcore.ConnectionPool(ssl_context=trust(), network_backend=Pinned(private))
     return made

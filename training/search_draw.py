@@ -52,7 +52,7 @@ class Settings:
     ahead: int = 1  # lookahead: steps rolled on before a step is judged
     aggregate: str = "min"
     pick: str | None = None  # how the answer is chosen from finished paths; None: as the strategy is known for
-    max_tokens: int = 512  # of one solution
+    max_tokens: int = 256  # of one solution
     step_tokens: int = 128  # of one step
     budget: int | None = None  # policy tokens of the whole search; never exceeded
     seed: int = 0

@@ -16,7 +16,7 @@ from training.models import ModelVersion, SearchEvaluation
 from training.search_curves import Point, Run, Sample, pool_curve, run_point
 from training.search_served import Served, Stopped
 from training.search_tree import Node, Result
-from training.searching import BadSearch, in_thread, resolved, samples_whole, search_one, served_for
+from training.searching import BadSearch, in_thread, resolved, samples_whole, search_one, sentence, served_for
 from training.serving import ServingError
 from training.verifiers import VERIFIERS
 
@@ -119,7 +119,10 @@ def run_evaluation(evaluation: SearchEvaluation, progress: Callable[[int, int], 
     except Stopped:
         status = "cancelled"
     except ServingError as error:
-        status, message = "failed", f"{error} The problems done so far are kept."
+        status, message = "failed", f"{sentence(error)} The problems done so far are kept."
+    except Exception as fault:
+        end(evaluation, "failed", background.broken(fault))
+        raise
     evaluation.refresh_from_db()
     made = [point.as_json() for point in points(evaluation)] if evaluation.outcomes else None
     end(evaluation, status, message, points=made)

@@ -121,11 +121,20 @@ def run_search(run: SearchRun) -> None:
     except Stopped:
         status, result = "cancelled", publisher.rest()
     except ServingError as error:
-        status, message, result = "failed", f"{error} The tree so far is kept.", publisher.rest()
+        status, result = "failed", publisher.rest()
+        message = sentence(error) + (" The tree so far is kept." if result else "")
+    except Exception as fault:
+        end(run, "failed", background.broken(fault))
+        raise
     if result and run.reference and result.steps:
         result.right = judge(result, run.reference)
     done = {"done": run.total} if status == "succeeded" else {}
     end(run, status, message, result=result and result.as_json(), **done)
+
+
+def sentence(error: Exception) -> str:
+    """Its words, with a full stop."""
+    return f"{str(error).rstrip('. ')}."
 
 
 class Publisher:

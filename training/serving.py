@@ -11,6 +11,7 @@ from django.conf import settings
 
 from training.endpoints import RefusedAddress, pinned_transport
 from training.models import ModelVersion
+from training.pinned import trust
 
 SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop", "n")  # what a caller may set
 PATIENCE = httpx.Timeout(10, read=600)  # a model may have to be loaded first
@@ -35,7 +36,7 @@ class Target:
 
     def client(self) -> httpx.AsyncClient:
         transport = None if self.ours else pinned_transport()
-        return httpx.AsyncClient(headers=self.headers, timeout=PATIENCE, transport=transport)
+        return httpx.AsyncClient(headers=self.headers, timeout=PATIENCE, transport=transport, verify=trust())
 
 
 def server_headers() -> dict:

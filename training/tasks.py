@@ -38,12 +38,12 @@ def preflight(check_id: int) -> None:
 
 @shared_task
 def search(run_id: int) -> None:
-    searching.run_search(SearchRun.objects.get(pk=run_id))
+    searching.run_search(SearchRun.objects.select_related("policy", "scorer").get(pk=run_id))
 
 
 @shared_task
 def evaluate_search(evaluation_id: int) -> None:
-    search_evaluating.run_evaluation(SearchEvaluation.objects.get(pk=evaluation_id))
+    search_evaluating.run_evaluation(SearchEvaluation.objects.select_related("policy", "scorer").get(pk=evaluation_id))
 
 
 @shared_task

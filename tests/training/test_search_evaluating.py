@@ -2,7 +2,7 @@
 
 import pytest
 
-from training import search_evaluating, searching
+from training import search_evaluating, searching, tasks
 from training.models import SearchEvaluation
 from training.search_curves import Point, Sample
 from training.search_draw import Move, Settings
@@ -38,6 +38,13 @@ def test_every_strategy_has_a_point_at_every_n(make):
         assert 0 <= point.low <= point.accuracy <= point.high <= 1 and point.problems == 5 and point.tokens > 0
     by_n = [point.tokens for point in points if point.strategy == "majority"]
     assert by_n == pytest.approx([by_n[0], 2 * by_n[0], 4 * by_n[0]])
+
+
+def test_a_worker_takes_an_evaluation_by_its_number(make):
+    evaluation = make(strategies=["majority"], ns=[1], problems=PROBLEMS[:1])
+    tasks.evaluate_search(evaluation.pk)
+    evaluation.refresh_from_db()
+    assert evaluation.status == "succeeded"
 
 
 def test_one_that_lost_its_worker_goes_on_after_the_problems_it_has(make, monkeypatch):

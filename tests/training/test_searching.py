@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from training import background, searching
+from training import background, searching, tasks
 from training.models import ModelVersion, SearchRun, Strategy
 from training.search import STRATEGIES
 from training.search_tree import Result
@@ -46,6 +46,22 @@ def test_a_process_reward_model_scores_every_step_and_others_the_last(searched, 
     steps = [result.nodes[id] for id in result.chosen if result.nodes[id].step]
     assert all(0 <= node.score <= 1 for node in (steps if scored == "every" else steps[-1:]))
     assert scored == "every" or all(node.score is None for node in steps[:-1])
+
+
+def test_a_worker_takes_a_search_by_its_number(registered, alice):
+    run = searching.queue_search(alice, PROBLEM, registered["small"], registered["answers"], "best_of_n", KNOBS)
+    tasks.search(run.pk)
+    run.refresh_from_db()
+    assert run.status == "succeeded"
+
+
+def test_a_fault_of_ours_ends_the_search_and_says_so(registered, alice, monkeypatch):
+    monkeypatch.setattr(searching, "search_one", lambda *args: 1 / 0)
+    run = searching.queue_search(alice, PROBLEM, registered["small"], None, "majority", KNOBS)
+    with pytest.raises(ZeroDivisionError):
+        searching.run_search(run)
+    run.refresh_from_db()
+    assert run.status == "failed" and "ZeroDivisionError" in run.message
 
 
 def test_the_same_seed_grows_the_same_tree(searched):

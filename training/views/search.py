@@ -43,7 +43,7 @@ class ModelsForm(forms.Form):
     )
     temperature = forms.FloatField(min_value=0, max_value=2, initial=0.8, help_text="higher: ways differ more")
     top_p = forms.FloatField(min_value=0.01, max_value=1, initial=1.0)
-    max_tokens = forms.IntegerField(min_value=1, max_value=4096, initial=512, help_text="of one solution")
+    max_tokens = forms.IntegerField(min_value=1, max_value=4096, initial=256, help_text="of one solution")
     step_tokens = forms.IntegerField(min_value=1, max_value=1024, initial=128, help_text="of one step")
     budget = forms.IntegerField(
         min_value=1, max_value=10_000_000, required=False, help_text="policy tokens of one search; empty: no limit"
