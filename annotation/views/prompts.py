@@ -12,6 +12,7 @@ from annotation.access import project_or_404
 from annotation.counters import delete_label
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking, StepLabels
 from annotation.ranks import letter
+from annotation.steps.exporting import FORMATS
 from annotation.views import traces
 from annotation.views.filters import FilterForm, StepsFilterForm
 
@@ -59,6 +60,8 @@ def prompts(request: HttpRequest, slug: str) -> HttpResponse:
     if project.kind == "steps":
         attach_errors(page.rows, request.user if project.role == "labeler" else None)
     context = {"place": "label", "project": project, "form": form, "page": page, "query": form.query()}
+    if project.kind == "steps" and project.role != "labeler":
+        context["formats"] = FORMATS
     return render(request, "annotation/prompts.html" + part(request), context)
 
 

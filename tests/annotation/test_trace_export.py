@@ -98,6 +98,7 @@ def test_the_page_sends_traces_in_a_published_format(client, sums, alice, tmp_pa
     import_path(sums, write(tmp_path, {"problem": "2 + 2?", "steps": ["2 + 2 = 4"], "mistake_index": None}))
     client.force_login(alice)
     page = reverse("export", args=[sums.slug])
+    assert f'{page}?format=math_shepherd"' in client.get(reverse("prompts", args=[sums.slug])).content.decode()
     sent = client.get(page + "?format=math_shepherd")
     assert json.loads(sent.getvalue())["label"] == "2 + 2? Step 1: 2 + 2 = 4 +"
     assert sent["Content-Disposition"] == 'attachment; filename="sums-math_shepherd.jsonl"'
