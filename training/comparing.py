@@ -99,6 +99,8 @@ def vote(comparison: Comparison, choice: str, project: Project, ranks: Mapping[i
     if comparison.ranking_id:
         return comparison.ranking
     answers = list(comparison.answers.select_related("model", "strategy", "search"))
+    if project.kind != "ranking":
+        raise NotComparable(f"A vote is a ranking, and {project} asks for steps: choose a project that ranks.")
     if any(not answer.text for answer in answers):
         raise NotComparable("An answer is missing. Wait for it or retry it, then vote.")
     by_column, bad = ranks_of(choice, len(answers), ranks or {})

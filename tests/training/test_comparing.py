@@ -73,6 +73,11 @@ def test_equal_answers_must_share_a_rank(answered, project):
     assert not Prompt.objects.exists()
 
 
+def test_a_project_that_asks_for_steps_takes_no_vote(answered, traces):
+    with pytest.raises(NotComparable, match="asks for steps"):
+        comparing.vote(answered, "A", traces)
+
+
 def test_a_missing_answer_cannot_be_voted_on(answered, project):
     answered.answers.filter(column=1).update(text="")
     with pytest.raises(NotComparable, match="missing"):
