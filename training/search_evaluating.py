@@ -77,12 +77,22 @@ def make_evaluation(
 ) -> SearchEvaluation:
     """An evaluation that waits to be run. Raises BadSearch."""
     check(problems, strategies, ns)
-    known = [resolved(strategy, policy, scorer, knobs | {"n": n}) for strategy in strategies for n in ns]
+    known = [resolved(strategy, policy, scorer, at_n(knobs, n)) for strategy in strategies for n in ns]
     return SearchEvaluation.objects.create(
         name=name, project=project, problems=list(problems), policy=policy, scorer=scorer,
-        strategies=list(dict.fromkeys(strategies)), ns=sorted(set(ns)), settings=known[0], total=len(problems),
-        created_by=user,
+        strategies=list(dict.fromkeys(strategies)), ns=sorted(set(ns)), total=len(problems), created_by=user,
+        settings=known[0] | {"width": knobs.get("width")},
     )  # fmt: skip
+
+
+def at_n(knobs: dict[str, Any], n: int) -> dict[str, Any]:
+    """The settings at one N; no more paths are kept than there are ways.
+
+    >>> at_n({"width": 4}, 2), at_n({"width": None}, 2)
+    ({'width': 2, 'n': 2}, {'width': None, 'n': 2})
+    """
+    width = knobs.get("width")
+    return knobs | {"width": width and min(width, n), "n": n}
 
 
 def check(problems: Sequence[dict], strategies: Sequence[str], ns: Sequence[int]) -> None:
@@ -168,14 +178,12 @@ def outcome_of(evaluation: SearchEvaluation, place: int, served: Served) -> dict
     whole = [name for name in evaluation.strategies if samples_whole(name)]
     outcome: dict[str, Any] = {"problem": place, "pool": [], "runs": {}}
     if whole:
-        knobs = evaluation.settings | {"n": max(ns)}
+        knobs = at_n(evaluation.settings, max(ns))
         strategy = "weighted" if any(search.STRATEGIES[name].needs_scorer for name in whole) else "majority"
         outcome["pool"] = pool(search_one(strategy, served, knobs, watch=lambda draw: None), reference)
     for name in (name for name in evaluation.strategies if name not in whole):
-        outcome["runs"][name] = {
-            str(n): run(search_one(name, served, evaluation.settings | {"n": n}, lambda draw: None), reference)
-            for n in ns
-        }
+        found = {n: search_one(name, served, at_n(evaluation.settings, n), lambda draw: None) for n in ns}
+        outcome["runs"][name] = {str(n): run(result, reference) for n, result in found.items()}
     return outcome
 
 

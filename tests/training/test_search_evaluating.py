@@ -40,6 +40,12 @@ def test_every_strategy_has_a_point_at_every_n(make):
     assert by_n == pytest.approx([by_n[0], 2 * by_n[0], 4 * by_n[0]])
 
 
+def test_a_width_above_the_smallest_n_is_no_more_than_it_there(make):
+    evaluation = run(make(strategies=["beam"], ns=[1, 4], problems=PROBLEMS[:1], width=4))
+    assert evaluation.status == "succeeded" and evaluation.settings["width"] == 4
+    assert [point["n"] for point in evaluation.points] == [1, 4]
+
+
 def test_a_worker_takes_an_evaluation_by_its_number(make):
     evaluation = make(strategies=["majority"], ns=[1], problems=PROBLEMS[:1])
     tasks.evaluate_search(evaluation.pk)

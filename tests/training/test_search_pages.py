@@ -94,6 +94,16 @@ def test_the_form_starts_from_an_earlier_search_and_from_a_drawn_problem(client,
     assert "What is 3 + 4?" in page and 'value="7"' in page
 
 
+def test_the_history_goes_on_page_by_page(client, bob, make_run, monkeypatch):
+    monkeypatch.setattr("training.views.search.PAGE", 2)
+    runs = [make_run(n=n) for n in (2, 4, 6)]
+    client.force_login(bob)
+    page = client.get(reverse("search")).content.decode()
+    assert "N 6" in page and "N 2<" not in page and f"before={runs[1].pk}" in page
+    page = client.get(reverse("search"), {"before": runs[1].pk}).content.decode()
+    assert "N 2<" in page and "N 6" not in page and "Older searches" not in page
+
+
 def test_the_tree_is_drawn_with_its_chosen_path(page, make_run):
     text = page(make_run())
     assert text.count("step good kept chosen") + text.count("step good finished chosen") == 3

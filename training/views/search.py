@@ -22,6 +22,7 @@ JUDGES = (*STEP_SCORERS, "reward_model")
 SEPARATORS = {"blank_line": "\n\n", "line": "\n"}
 AGGREGATE_WORDS = {"min": "its worst step", "prod": "the product of its steps", "last": "its last step"}
 ZOOMS = (50, 75, 100)
+PAGE = 20  # searches of the history shown at once
 
 
 class ModelsForm(forms.Form):
@@ -112,18 +113,29 @@ def search(request: HttpRequest) -> HttpResponse:
             return redirect(form.start(request.user))
         except BadSearch as error:
             form.add_error(None, str(error))
-    runs = list(SearchRun.objects.visible_to(request.user).select_related("policy", "scorer").defer("result")[:20])
-    for run in runs:
-        run.how = searching.how(run.strategy, run.settings["n"])
+    runs, older = history(request)
     context = {
         "form": form,
         "runs": runs,
+        "older": older,
         "evaluations": SearchEvaluation.objects.visible_to(request.user).select_related("policy", "scorer")[:10],
         "strategies": Strategy.objects.visible_to(request.user),
         "sources": Project.objects.visible_to(request.user).filter(kind="steps").distinct()[:12],
         "place": "compare",
     }
     return render(request, "training/search.html", context)
+
+
+def history(request: HttpRequest) -> tuple[list[SearchRun], int | None]:
+    """A page of searches, newest first, and where the next one starts."""
+    before = request.GET.get("before", "")
+    rows = SearchRun.objects.visible_to(request.user).select_related("policy", "scorer").defer("result").order_by("-pk")
+    if before.isdecimal() and len(before) < 18:
+        rows = rows.filter(pk__lt=int(before))
+    runs = list(rows[: PAGE + 1])
+    for run in runs:
+        run.how = searching.how(run.strategy, run.settings["n"])
+    return runs[:PAGE], runs[PAGE - 1].pk if len(runs) > PAGE else None
 
 
 def own(request: HttpRequest, pk: int) -> SearchRun:
