@@ -121,7 +121,7 @@ def first_counts(pairs: Sequence[tuple[int, int]], values: Sequence[int]):
     import numpy as np
 
     counts = [[(a == value) + (b == value) for value in values] for a, b in pairs]
-    return np.reshape(np.asarray(counts, dtype=int), (-1, len(values)))
+    return np.asarray(counts, dtype=int).reshape(len(counts), len(values))
 
 
 def interval(tables: Sequence, values: Sequence, level: str, resamples: int, seed: int) -> Interval | None:

@@ -64,6 +64,11 @@ def test_nothing_in_common_is_not_known_yet():
     assert found.words == "not known yet"
 
 
+def test_traces_whose_first_error_nobody_named_leave_it_unknown():
+    found = between_people([Marked(9, {"ann": [1], "ben": [1]})] * 6, {"ann", "ben"})
+    assert (found.traces, found.same, found.first_traces, found.first_alpha) == (6, 1.0, 0, None)
+
+
 def test_a_machine_is_compared_with_each_person_and_not_with_machines():
     said = {"ann": [1, -1], "ben": [1, 1], "model:prm": [1, -1], "import:file": [-1, -1]}
     found = with_people([Marked(2, said)], {"ann", "ben"}, "model:prm")

@@ -21,6 +21,7 @@ from training.models import (
     Sample,
     SearchEvaluation,
     SearchRun,
+    StepLabelRun,
     Strategy,
     TrainingJob,
 )
@@ -59,6 +60,7 @@ def world(project, make_prompt, alice, bob):
     for column, which in enumerate((model, second)):
         Answer.objects.create(comparison=comparison, column=column, model=which, text="Hi.", seconds=1, tokens=1)
     run = CompletionRun.objects.create(project=project, model=model, status="failed", message="Away", created_by=alice)
+    labeling = StepLabelRun.objects.create(project=project, kind="verifier", source="arithmetic", status="failed")
     came = Import.objects.create(
         project=project, name="a.jsonl", file="a", status="failed", message="Bad", created_by=alice,
         problems=[{"row": 1, "reason": "not JSON"}], bad=1,
@@ -71,6 +73,7 @@ def world(project, make_prompt, alice, bob):
     return {
         "project": project.slug, "prompt": prompt.pk, "dataset": dataset.slug, "model": model.slug, "job": job.pk,
         "import": came.pk, "comparison": comparison.pk, "run": run.pk, "preflight": preflight.pk,
+        "labeling": labeling.pk,
     } | searched  # fmt: skip
 
 

@@ -8,6 +8,7 @@ MEANS = {
     "projects/<slug:slug>/imports/<int:pk>": "import",
     "projects/<slug:slug>/prompts/<int:pk>": "prompt",
     "projects/<slug:slug>/complete/<int:pk>": "run",
+    "projects/<slug:slug>/label-steps/<int:pk>": "labeling",
     "projects/<slug:slug>": "project",
     "datasets/<slug:slug>": "dataset",
     "models/<slug:slug>": "model",

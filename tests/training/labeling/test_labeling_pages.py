@@ -155,3 +155,17 @@ def test_the_command_says_what_is_wrong(traces, sums, alice):
         said_by(traces.slug, "monte-carlo")
     with pytest.raises(CommandError, match="NAME=VALUE"):
         said_by(traces.slug, "verifier", set=["n"])
+
+
+def test_text_of_others_is_shown_as_text(manager, page, sources, traces, sums, bob, alice):
+    """Names of sources, notes and messages come from files and models."""
+    evil = "<script>alert(1)</script>"
+    StepLabels.objects.create(prompt=sums[0], kind="import", source=evil, ratings=[1], scores=[0.5])
+    StepLabels.objects.create(prompt=sums[0], labeler=bob, ratings=[1])
+    StepLabelRun.objects.create(
+        project=traces, kind="model", source=evil, status="failed", message=evil, settings={"system": evil},
+        report={"left_out": {evil: 1}, "unsaid": {evil: 1}, "labeled": 1, "cost": {}}, total=1, created_by=alice,
+    )  # fmt: skip
+    chosen = {"sources": [f"import:{evil}", "model:x"], "truth": evil}
+    shown = [manager.get(page), manager.get(page, {"kind": "consensus"}), manager.get(sources, chosen)]
+    assert all(evil not in html(answer) and "alert(1)" in html(answer) for answer in shown)
