@@ -88,22 +88,26 @@ def words_of(row: Row) -> list[str]:
 def said(data: Mapping[str, str]) -> str:
     """The list a form means: its text where that was edited (or no script drew the fields), else its fields."""
     text = data.get(TEXT, "")
-    if SHOWN not in data or text != data[SHOWN]:
-        return text
-    rows = from_fields(data)
+    rows = from_fields(data) if edited_fields(data) else []
     return written(rows) if rows else text
 
 
-def changed(data: Mapping[str, str]) -> str:
-    """The same after what a button or the select below it asks for: one row more, or one less."""
-    rows = from_fields(data) if data.get(TEXT, "") == data.get(SHOWN) else read(data.get(TEXT, ""))[0]
-    if not rows and data.get(TEXT, "").strip() and not data.get("add"):
-        return data[TEXT]
+def edited_fields(data: Mapping[str, str]) -> bool:
+    """Whether fields were drawn for the text that is sent with them."""
+    return SHOWN in data and data.get(TEXT, "") == data[SHOWN]
+
+
+def changed(data: Mapping[str, str]) -> tuple[str, list[Row]]:
+    """The list after what a button or the select below it asks for, one row less or more; as text and as rows."""
+    text = said(data)
+    rows = from_fields(data) if edited_fields(data) else read(text)[0]
+    if text.strip() and not rows:  # a text nobody can read is not replaced
+        return text, rows
     if (index := data.get("remove", "")).isdecimal():
         rows = [row for row in rows if row.index != int(index)]
     if (name := data.get("add")) in REWARDS and len(rows) < MOST:
         rows = [*rows, Row(name, "", "1", {})]
-    return written(rows) if data.get("remove") or data.get("add") else said(data)
+    return (written(rows) if data.get("remove") or data.get("add") else text), numbered(rows)
 
 
 def read(text: str) -> tuple[list[Row], str]:

@@ -82,6 +82,22 @@ def sampled(dataset: Dataset) -> list[dict[str, Any]]:
     return with_some or [item(row, None) for row in islice(rows.values(), SAMPLE)]
 
 
+def box(dataset: Dataset | None) -> dict[str, str]:
+    """The first row of a dataset of prompts, as the fields it is tried in; nothing for another dataset."""
+    if dataset is None or dataset.shape != "prompts" or dataset.status != "ready":
+        return {}
+    with store().fetch(f"{dataset.folder}/train.jsonl").open(encoding="utf-8") as file:
+        row = json.loads(file.readline() or "null")
+    return as_box(item(row, "")) if row else {}
+
+
+def as_box(item: dict[str, Any]) -> dict[str, str]:
+    beside = {key: value for key, value in item["row"].items() if key != "reference"}
+    columns = json.dumps(beside, indent=1, ensure_ascii=False) if beside else ""
+    row = {"reference": item["row"].get("reference") or "", "columns": columns}
+    return row | {"prompt": item["prompt"][-1]["content"], "completion": item["completion"]}
+
+
 def item(row: dict[str, Any], text: str | None) -> dict[str, Any]:
     columns = {name: value for name, value in row.items() if name not in ("prompt", "prompt_id")}
     return {"prompt": row["prompt"], "completion": text, "row": columns, "group": row["prompt_id"]}

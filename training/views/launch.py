@@ -13,7 +13,7 @@ from annotation.models import Project
 from training import jobs as engine
 from training import preflights, reward_trials, served_rewards
 from training import reward_builder as builder
-from training.launch_form import PRESETS, REWARDS, ChoicesForm, SettingsForm, preset, preset_of, usual_recipe
+from training.launch_form import PRESETS, REWARDS, ChoicesForm, SettingsForm, chosen, preset, preset_of, usual_recipe
 from training.models import Preflight, TrainingJob
 from training.recipes import RECIPES
 from training.report import digest
@@ -76,6 +76,8 @@ def page(request, choices, settings, which: str, check: Preflight | None = None,
     }
     if settings.rewards:
         text = settings.rewards.value() or ""
+        chosen_dataset = chosen(choices.fields["dataset"].queryset, choices["dataset"].value())
+        context["box"] = reward_trials.box(chosen_dataset or choices.fields["dataset"].queryset.first())
         context["builder"] = builder.shown(text, None, reward_trials.model_names(request.user))
     return render(request, "training/job_new.html", context, status=status)
 

@@ -9,7 +9,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import Dataset, Project
-from annotation.store import store
 from training import reward_builder as builder
 from training import reward_trials as trials
 from training.models import RewardTrial
@@ -32,7 +31,8 @@ def rewards(request: HttpRequest) -> HttpResponse:
     """The page of their own: every reward there is, and the box to try them in."""
     allowed(request)
     text = request.GET.get("rewards") or EXAMPLE
-    return page(request, text, filled(request), None)
+    dataset = datasets_of(request.user).filter(slug=request.GET.get("dataset", "")).first()
+    return page(request, text, trials.box(dataset), None)
 
 
 def page(request: HttpRequest, text: str, box: dict[str, str], trial: RewardTrial | None, **more: Any) -> HttpResponse:
@@ -41,24 +41,11 @@ def page(request: HttpRequest, text: str, box: dict[str, str], trial: RewardTria
     return render(request, "training/rewards.html", context, status=422 if more.get("error") else 200)
 
 
-def filled(request: HttpRequest) -> dict[str, str]:
-    """The box with the first row of a dataset in it, where one is named."""
-    dataset = datasets_of(request.user).filter(slug=request.GET.get("dataset", "")).first()
-    if not dataset:
-        return {}
-    with store().fetch(f"{dataset.folder}/train.jsonl").open(encoding="utf-8") as file:
-        row = json.loads(file.readline())
-    beside = {key: value for key, value in row.items() if key not in ("prompt", "reference", "prompt_id")}
-    columns = json.dumps(beside, indent=1, ensure_ascii=False) if beside else ""
-    return {"prompt": row["prompt"][-1]["content"], "reference": row["reference"], "columns": columns}
-
-
 @require_POST
 def reward_builder(request: HttpRequest) -> HttpResponse:
     """The fields again, after one was changed, added or removed."""
     allowed(request)
-    text = builder.changed(request.POST)
-    about = builder.shown(text, builder.from_fields(request.POST), trials.model_names(request.user))
+    about = builder.shown(*builder.changed(request.POST), trials.model_names(request.user))
     return render(request, "training/rewards_builder.html", {"builder": about})
 
 
@@ -125,11 +112,4 @@ def reward_trial(request: HttpRequest, pk: int) -> HttpResponse:
     if request.htmx:
         return render(request, "training/reward_trial.html#result", {"trial": trial})
     item = trial.items[0] if trial.items else None
-    return page(request, trial.rewards, box_of(item) if item else {}, trial)
-
-
-def box_of(item: dict[str, Any]) -> dict[str, str]:
-    beside = {key: value for key, value in item["row"].items() if key != "reference"}
-    columns = json.dumps(beside, indent=1, ensure_ascii=False) if beside else ""
-    row = {"reference": item["row"].get("reference", ""), "columns": columns}
-    return row | {"prompt": item["prompt"][-1]["content"], "completion": item["completion"]}
+    return page(request, trial.rewards, trials.as_box(item) if item else {}, trial)
