@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# A scorer that evaluates the answer would run what the model wrote, outside any sandbox.
-EVALUATES = re.compile(r"\b(?:parse_expr|sympify|eval|exec|literal_eval_unsafe|compile)\s*\(")
+# Such a scorer could run what a model, or a data file, wrote, outside any sandbox. sympy evaluates the texts it reads.
+EVALUATES = re.compile(r"(?<![\w.])(?:eval|exec|compile)\s*\(|\bsympy\b|\bpickle\b")
 
 
 def check(puzzle: dict[str, Any], answer: str) -> tuple[float | None, str]:
@@ -32,9 +32,14 @@ def scorer(name: str) -> Any:
         raise BadPuzzle("reasoning-gym is not installed: pip install 'alignment-studio[logic]'.") from None
     if name not in DATASETS:
         raise BadPuzzle(f"reasoning-gym has no data set {name!r}.")
-    if EVALUATES.search(inspect.getsource(DATASETS[name][0].score_answer)):
-        raise BadPuzzle(f"{name}: its scorer would evaluate the answer as code; such data sets are refused.")
+    if evaluates(DATASETS[name][0]):
+        raise BadPuzzle(f"{name}: its scorer may evaluate text as code; such data sets are refused.")
     return create_dataset(name, size=1, seed=0)
+
+
+def evaluates(kind: type) -> bool:
+    """Whether a data set scores by code of its own that might evaluate text; comparing texts is the base's."""
+    return "score_answer" in vars(kind) and bool(EVALUATES.search(inspect.getsource(inspect.getmodule(kind))))
 
 
 def rows(name: str, count: int, seed: int = 0) -> Iterator[dict[str, Any]]:

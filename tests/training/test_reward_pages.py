@@ -7,9 +7,11 @@ from django.urls import reverse
 
 from annotation.freeze import freeze
 from annotation.models import Completion, fingerprint
+from tests.training.test_settings_form import posted
 from training import reward_builder as builder
 from training import reward_trials
-from training.models import ModelVersion, RewardTrial
+from training.launch_form import SettingsForm, preset
+from training.models import ModelVersion, Preflight, RewardTrial
 from training.rewards import REWARDS, parse
 from training.sandbox import why_not
 
@@ -205,3 +207,37 @@ def test_a_trial_whose_worker_was_lost_is_sent_again_and_scored_once(manager):
     reward_trials.run(trial)
     trial.refresh_from_db()
     assert trial.finished == finished
+
+
+@pytest.fixture
+def launch(manager, project, prompts):
+    """Send the launch form of GRPO with these changes."""
+    base = ModelVersion.objects.create(name="Tiny", slug="tiny-v1")
+    known = {"project": project.pk, "dataset": prompts.pk, "recipe": "grpo", "base_model": base.pk, "device": "cpu"}
+    known |= {"executor": "local", "processes": "", "queue": "train", "action": "check"}
+    known |= posted(SettingsForm("grpo", initial=preset("grpo", "smoke"))) | fields("math 1")
+    return lambda **changes: manager.post(reverse("job_new"), known | changes)
+
+
+def test_the_launch_form_of_a_recipe_with_rewards_has_the_builder_and_a_row_to_try(manager, prompts, project):
+    page = manager.get(reverse("job_new"), {"recipe": "grpo", "project": project.pk}).content.decode()
+    assert 'id="rewards"' in page and page.count('name="set-rewards"') == 1 and "Check on a sample" in page
+    assert "What is" in page and 'name="set-max_completion_length"' in page
+    assert 'id="rewards"' not in manager.get(reverse("job_new"), {"recipe": "dpo"}).content.decode()
+
+
+def test_what_is_checked_is_what_the_fields_say_and_without_a_script_what_the_text_says(launch):
+    assert launch(**{"p0-weight": "2", "p0-o-marked": "yes"}).status_code == 302
+    assert Preflight.objects.latest("pk").settings["rewards"] == "math 2 marked=yes"
+    assert launch(**{builder.TEXT: "exact 1; format 0.5"}).status_code == 302
+    assert Preflight.objects.latest("pk").settings["rewards"] == "exact 1; format 0.5"
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [("mth 1", "Is it math"), ("reward_model:taste-v9 1", "no reward model of that name"), ("", "no reward")],
+)
+def test_a_list_that_cannot_be_used_is_no_check(launch, text, about):
+    response = launch(**{builder.TEXT: text})
+    assert response.status_code == 422 and about in response.content.decode()
+    assert not Preflight.objects.exists()

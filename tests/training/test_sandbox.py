@@ -15,6 +15,7 @@ from training.sandbox.cell import Cell
 
 ATTACKS = sorted(Path(__file__).with_name("attacks").glob("*.py"))
 BOMBS = ("endless", "endless_call", "sleeper", "fork_bomb", "thread_bomb", "memory_bomb", "output_flood", "daemon")
+SUBTLE = ("always_equal", "lookalike", "patch_unittest", "stop_iteration", "swallow_assertions", "replace_check")
 GOOD = "def add(a, b):\n    return a + b\n"
 CALLS = [{"args": [1, 2], "expected": 3}, {"args": [40, 2], "expected": 42}, {"args": [[1], [2]], "expected": [1, 2]}]
 ASSERTS = """
@@ -56,7 +57,7 @@ def test_a_right_program_passes_and_a_wrong_one_does_not(form):
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda path: path.stem)
 def test_no_attack_passes_whatever_the_form_of_the_tests(attack):
     program = attack.read_text()
-    forms = ("calls", "asserts") if attack.stem in BOMBS else FORMS
+    forms = FORMS if attack.stem in SUBTLE else ("calls", "asserts")
     begun = time.monotonic()
     found = judge_all([{"completion": program, "tests": FORMS[form], "entry_point": "add"} for form in forms], SHORT)
     assert [each.passed for each in found] == [False] * len(found), found
