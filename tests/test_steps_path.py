@@ -1,4 +1,4 @@
-"""The loop of reasoning traces, in a browser: import, machine labels, keys, a process reward model, a search with it."""
+"""The loop of reasoning traces, in a browser: import, machine labels, keys, a process reward model, a search."""
 
 import json
 import re
