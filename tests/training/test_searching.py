@@ -13,7 +13,7 @@ from training.searching import BadSearch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROBLEM = [{"role": "user", "content": "What is 2 + 2?"}]
-KNOBS = {"n": 4, "width": 2, "depth": 3, "max_tokens": 24, "step_tokens": 8, "separator": "e", "seed": 5}
+KNOBS = {"n": 4, "width": 2, "depth": 2, "max_tokens": 12, "step_tokens": 6, "separator": "e", "seed": 5}
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def test_steps_go_on_from_the_steps_before_them(searched, registered):
 
 
 def test_a_budget_is_kept_and_said(searched):
-    run = searched("beam", budget=30)
-    assert run.result["policy_tokens"] <= 30
-    assert run.result["stopped"] == "budget" and "budget of 30 tokens" in run.message
+    run = searched("beam", budget=10)
+    assert run.result["policy_tokens"] <= 10
+    assert run.result["stopped"] == "budget" and "budget of 10 tokens" in run.message
 
 
 def test_a_policy_that_never_ends_has_its_best_path_shown(searched):
