@@ -9,6 +9,8 @@ from typing import Any
 from training.recipes.prompts import columns
 from training.recipes.rows import BadData
 
+TRIES = 3  # for a step whose rewards fail
+
 
 @dataclass
 class Score:
@@ -49,12 +51,23 @@ def score_all(mix: Mix, answers: list[Answer], dense: dict[str, Dense]) -> list[
     prompts, texts = [answer.row["prompt"] for answer in answers], [answer.text for answer in answers]
     said = [[{"role": "assistant", "content": text}] for text in texts]
     beside = columns([answer.row for answer in answers]) | {"completion_ids": [answer.tokens for answer in answers]}
-    found = [Score(one.total, dict(one.parts), dict(one.why)) for one in mix(prompts, said, **beside)]
+    found = [Score(one.total, dict(one.parts), dict(one.why)) for one in asked(mix, prompts, said, beside)]
     for name, reward in dense.items():
         for one, steps in zip(found, reward(prompts, texts), strict=True):
             one.steps += steps
             one.parts[name] = sum(value for _, value in steps) / len(steps) if steps else None
             one.total = 0.0 if one.total is None and steps else one.total
+    return found
+
+
+def asked(mix: Mix, prompts: list[Any], said: list[Any], beside: dict[str, list[Any]]) -> list[Any]:
+    """What the rewards say. Where they failed for every completion they are asked again: a service may be restarting.
+    The mix itself ends the run when one fails too often in a row."""
+    for _ in range(TRIES):
+        found = mix(prompts, said, **beside)
+        failed = all(one.total is None and any(why.startswith("Failed") for why in one.why.values()) for one in found)
+        if not failed:
+            break
     return found
 
 
