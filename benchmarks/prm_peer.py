@@ -26,7 +26,7 @@ PACKAGES = ("torch==2.13.0", "trl==1.13.0")
 
 
 def main() -> None:
-    start, peer = starting_model(), peer_python()
+    start, peer = starting_model(), peer_environment("trl-1.13.0", PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         model = with_random_head(start, Path(folder) / "model")
         same = losses_on_one_batch(model, Path(folder), peer)
@@ -50,17 +50,17 @@ def starting_model() -> Path:
     return model.resolve()
 
 
-def peer_python() -> str:
+def peer_environment(name: str, packages: tuple[str, ...]) -> str:
     """A Python with the peer's packages; made once, in the studio's cache."""
     if os.environ.get("BENCH_PEER"):
         return os.environ["BENCH_PEER"]
-    folder = HOME.resolve() / "cache" / "trl-1.13.0"
+    folder = HOME.resolve() / "cache" / name
     python = folder / "bin" / "python"
     if not (folder / "whole").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pinned = (Path(__file__).parents[1] / "constraints.txt").read_text().splitlines()
         (folder / "constraints.txt").write_text("\n".join(line for line in pinned if not line.startswith("trl==")))
-        command = [str(python), "-m", "pip", "install", "--quiet", "-c", str(folder / "constraints.txt"), *PACKAGES]
+        command = [str(python), "-m", "pip", "install", "--quiet", "-c", str(folder / "constraints.txt"), *packages]
         subprocess.run(command, check=True, stdout=sys.stderr)
         (folder / "whole").touch()
     return str(python)

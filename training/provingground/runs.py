@@ -25,6 +25,7 @@ def train(
     rows: Iterable[dict],
     held_out: Iterable[dict],
     say: Say,
+    models: dict[str, str] | None = None,
     **settings: Any,
 ) -> Path:
     """The folder of the model that `recipe` makes of these rows. One that is there already is not trained again."""
@@ -34,6 +35,7 @@ def train(
     write_rows(run_dir / "dataset" / "train.jsonl", rows)
     write_rows(run_dir / "dataset" / "eval.jsonl", held_out)
     config = {"recipe": recipe, "base_model": str(base.resolve()), "device": "auto", "settings": settings}
+    config |= {"models": models or {}}  # folders of the reward models that settings name
     (run_dir / "config.json").write_text(json.dumps(config, indent=1))
     code = follow([sys.executable, "-m", RECIPES[recipe], str(run_dir)], run_dir / "log.txt", say)
     result = json.loads((run_dir / "result.json").read_text()) if (run_dir / "result.json").exists() else {}
