@@ -39,7 +39,7 @@ LEARN |= {"num_generations": GROUP, "logging_steps": 1, "eval_prompts": TESTS, "
 DRAWN = {"max_steps": STEPS, "eval_steps": max(1, STEPS // 10), "learning_rate": 3e-4, "eval_on_start": True}
 DRAWN |= {"lr_scheduler_type": "linear", "per_device_train_batch_size": 64}
 DRAWN |= {"gradient_accumulation_steps": max(1, ROLLOUT // 64)}
-OWN = {"ppo": {"num_ppo_epochs": 2, "kl_coef": 0.01, "vf_coef": 0.5}, "grpo": {}, "online_dpo": {}}
+OWN = {"ppo": {"num_ppo_epochs": 2, "kl_coef": 0.0, "vf_coef": 0.5}, "grpo": {"learning_rate": 5e-4}, "online_dpo": {}}
 
 
 def main() -> None:
