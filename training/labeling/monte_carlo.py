@@ -50,9 +50,17 @@ SETTINGS = {
     "temperature": Setting("Temperature", 0.8, "0: all completions are the same", 0, 2, folded=True),
     "top_p": Setting("top_p", 1.0, least=0.01, most=1, folded=True),
     "max_tokens": Setting("Tokens a completion, at most", 256, least=1, most=8192, folded=True),
+    "separator": Setting(
+        "Between two steps",
+        "written",
+        "what the model writes there itself, if that differs from the solution",
+        choices={"written": "what the solution has there", "blank": "a blank line", "line": "a line break"},
+        folded=True,
+    ),
     "seed": Setting("Seed", 0, "the same seed gives the same completions", least=0, folded=True),
     "system": Setting("System message", "", "as in the model's training, if it had one", folded=True),
 }
+SEPARATORS = {"written": "", "blank": "\n\n", "line": "\n"}
 UNSOLVED = "the model never reaches the answer, not even from the problem alone"
 
 
@@ -132,7 +140,7 @@ async def counted(run: StepLabelRun, trace: Trace, prefixes: list[int], cost: Co
     """Sample completions of these prefixes and check them. Raises ServingError."""
     known = run.settings
     system = [{"role": "system", "content": known["system"]}] if known["system"] else []
-    texts = {at: trace.prefix(at) for at in prefixes}
+    texts = {at: trace.prefix(at, SEPARATORS[known["separator"]]) for at in prefixes}
     item = {"messages": [*system, *trace.messages], "prefixes": list(texts.values())}
     sampling = {name: known[name] for name in ("n", "temperature", "top_p", "max_tokens")}
     seed = (known["seed"] * 1_000_003 + trace.prompt * 1_009 + prefixes[0]) % 2**31

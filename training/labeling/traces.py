@@ -15,18 +15,18 @@ class Trace:
     text: str
     reference: str = ""
 
-    def prefix(self, steps: int) -> str:
-        r"""The solution up to and with so many steps and what divides them from the next, as it was written.
+    def prefix(self, steps: int, separator: str = "") -> str:
+        r"""The solution up to and with so many steps and what divides them from the next: as written, or `separator`.
 
         >>> trace = Trace(1, [], ["1 + 1 = 2", "So 2"], "1 + 1 = 2\nSo 2")
-        >>> trace.prefix(0), trace.prefix(1), trace.prefix(2)
-        ('', '1 + 1 = 2\n', '1 + 1 = 2\nSo 2')
+        >>> trace.prefix(0), trace.prefix(1), trace.prefix(2), trace.prefix(1, "; ")
+        ('', '1 + 1 = 2\n', '1 + 1 = 2\nSo 2', '1 + 1 = 2; ')
         """
         at = 0
         for step in self.steps[:steps]:
             found = self.text.find(step, at)
-            if found < 0:  # the text was edited apart from its steps
-                return "\n\n".join([*self.steps[:steps], ""][: len(self.steps)])
+            if separator or found < 0:  # the text was edited apart from its steps
+                return (separator or "\n\n").join([*self.steps[:steps], ""][: len(self.steps)])
             at = found + len(step)
         if not 0 < steps < len(self.steps):
             return self.text[:at]

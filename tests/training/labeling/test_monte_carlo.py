@@ -155,6 +155,14 @@ def test_solutions_that_stop_early_are_completed_from_their_end(make_trace, adde
     assert [row.ratings for row in labels()] == [[1], [-1]]
 
 
+def test_steps_are_divided_as_written_or_as_the_model_writes_them(make_trace, adder, label):
+    make_trace("What is 1 + 2 + 3?", ["1 + 2 = 3", "3 + 3 = 6", "The answer is 6."], reference="6")
+    label("monte-carlo", adder, SWEEP)
+    label("monte-carlo", adder, SWEEP | {"separator": "line"}, again="replace")
+    asked = set(adder.server.asked)
+    assert asked == {"1 + 2 = 3\n\n", "1 + 2 = 3\n\n3 + 3 = 6\n\n", "1 + 2 = 3\n", "1 + 2 = 3\n3 + 3 = 6\n"}
+
+
 def test_a_served_model_labels_through_the_model_server(registered, make_trace, label):
     make_trace("Hello?", ["One", "Two", "So the answer is 7."], reference="7")
     run = label("monte-carlo", registered["small"], {"n": 2, "max_tokens": 6, "verifier": "last_number"})
