@@ -7,7 +7,7 @@ from training import serving
 from training.models import ModelVersion
 
 COUNT = 4
-SAMPLING = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 256}
+SAMPLING = {"temperature": 0.8, "top_p": 0.95, "max_tokens": 128}
 SEPARATOR = "\n\n"  # between steps, unless a model was trained on another
 
 

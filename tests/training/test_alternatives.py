@@ -5,14 +5,15 @@ from django.urls import reverse
 
 from annotation.leases import reserve
 from annotation.models import Alternative
-from training.alternatives import COUNT
+from training.alternatives import COUNT, SAMPLING
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FRAGMENT = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def address(client, traces, trace, bob):
+def address(client, traces, trace, bob, monkeypatch):
+    monkeypatch.setitem(SAMPLING, "max_tokens", 12)  # a random model never stops by itself
     client.force_login(bob)
     reserve(traces, bob)
     return reverse("alternatives", args=[traces.slug])

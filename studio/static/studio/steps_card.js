@@ -4,12 +4,20 @@ import { csrfToken, reach, settle, toast } from "./studio.js";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const WORDS = { "-1": "bad", 0: "neutral", 1: "good", "": "unmarked" };
 
+const partsOf = (step) => ({
+  faces: [...step.querySelectorAll(".faces input")],
+  unsure: step.querySelector(".unsure input"),
+  better: step.querySelector(".better textarea"),
+  proposals: [...step.querySelectorAll(".proposal")],
+});
+
 export class Card {
   constructor(element, { announce, changed }) {
     Object.assign(this, { element, announce, changed });
     this.id = element.dataset.prompt;
     this.stops = "stops" in element.dataset;
     this.steps = [...element.querySelectorAll(".step")];
+    this.parts = new Map(this.steps.map((step) => [step, partsOf(step)])); // looked up once: a trace may have hundreds
     this.current = this.firstUnmarked();
     this.listen();
     this.draw();
@@ -35,7 +43,7 @@ export class Card {
   // ---- what is marked how
 
   ratingOf(step) {
-    return step.querySelector(".faces input:checked")?.value ?? "";
+    return this.parts.get(step).faces.find((face) => face.checked)?.value ?? "";
   }
 
   // Steps that are asked: all, or those up to the first bad one.
@@ -53,7 +61,7 @@ export class Card {
   }
 
   set(step, rating) {
-    for (const input of step.querySelectorAll(".faces input")) input.checked = input.value === rating;
+    for (const input of this.parts.get(step).faces) input.checked = input.value === rating;
     step.querySelector(".said > .error")?.remove();
   }
 
@@ -80,7 +88,7 @@ export class Card {
 
   // What the sources propose for a step; null when they propose nothing, or not the same.
   proposedFor(step) {
-    const ratings = new Set([...step.querySelectorAll(".proposal")].map((proposal) => proposal.dataset.rating));
+    const ratings = new Set(this.parts.get(step).proposals.map((proposal) => proposal.dataset.rating));
     return ratings.size === 1 ? [...ratings][0] : null;
   }
 
@@ -243,11 +251,12 @@ export class Card {
     const asked = this.asked.length;
     this.steps.forEach((step, place) => {
       const rating = this.ratingOf(step);
+      const { unsure, better, proposals } = this.parts.get(step);
       step.classList.toggle("current", step === this.current);
       step.classList.toggle("after", place >= asked);
-      step.classList.toggle("flagged", step.querySelector(".unsure input").checked);
-      step.classList.toggle("rewritten", Boolean(step.querySelector(".better textarea").value.trim()));
-      for (const proposal of step.querySelectorAll(".proposal")) {
+      step.classList.toggle("flagged", unsure.checked);
+      step.classList.toggle("rewritten", Boolean(better.value.trim()));
+      for (const proposal of proposals) {
         proposal.classList.toggle("accepted", rating === proposal.dataset.rating);
         proposal.classList.toggle("corrected", rating !== "" && rating !== proposal.dataset.rating);
       }
