@@ -77,6 +77,7 @@ def step_agreement(project: Project) -> StepAgreement:
         said = opinions(project)
         marked = said.marked
         machines = [(name, with_people(marked, said.people, name)) for name in said.machines]
-        found = StepAgreement(between_people(marked, said.people), machines, len(said.people))
+        shared = [(name, measure) for name, measure in machines if measure.traces]
+        found = StepAgreement(between_people(marked, said.people), shared, len(said.people))
         cache.set(key, found, KEPT)
     return found

@@ -20,7 +20,7 @@ from training.models import ModelVersion, StepLabelRun
 
 logger = logging.getLogger(__name__)
 SOURCE = 120  # characters of a name
-KEPT = "What is labeled is kept; start it again with “only what is missing”."
+KEPT = "What is labeled is kept: start it again and let it label only what it has not."
 WHICH = {
     "all": "all traces",
     "labeled": "those people have labeled: to see how good this is",
