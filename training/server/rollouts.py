@@ -104,6 +104,7 @@ class Trunk:
     cache: Any = None
     row: int = 0
     start: int = 0  # column of its first token
+    due: int = 0  # rows that have yet to branch off
 
     @property
     def job(self) -> RolloutJob:
@@ -112,6 +113,12 @@ class Trunk:
     @property
     def reach(self) -> int:
         return len(self.tokens) + self.job.max_tokens
+
+    def let_go(self) -> None:
+        """One more row has branched off; after the last, nobody needs the keys and values."""
+        self.due -= 1
+        if not self.due:
+            self.cache = None
 
 
 class Row:
@@ -260,8 +267,9 @@ class Rollouts(Batch):
         for at, trunk in enumerate(group):
             trunk.cache, trunk.row, trunk.start = cache, at, ids.shape[1] - len(trunk.tokens)
             trunk.job.read_tokens += len(trunk.tokens)
-            for branch in trunk.branches:
-                self.ready.extend(branch.rows(self.model))
+            rows = [row for branch in trunk.branches for row in branch.rows(self.model)]
+            trunk.due = len(rows)
+            self.ready.extend(rows)
 
     def join(self, rows: Sequence[Row]) -> None:
         """Branch off the traces, run what each prefix has of its own, and draw the first tokens."""
@@ -283,6 +291,8 @@ class Rollouts(Batch):
         self.mask = torch.cat([torch.nn.functional.pad(part, (width - part.shape[1], 0)) for part in masks])
         self.cache = regroup(old, kept, left, fresh, chosen)
         self.rows = [*(self.rows[at] for at in staying), *rows]
+        for row in rows:
+            row.branch.trunk.let_go()
         self.draw(rows, logits[chosen])
 
     def branch_off(self, branches: Sequence[Branch]) -> tuple[Any, Tensor, Tensor]:
