@@ -35,8 +35,9 @@ def measure(ground: Ground) -> dict:
 def of_steps(traces: list, by_step: list) -> dict:
     true = [trace.truth.first_error for trace in traces]
     said = [step_metrics.first_error(scores) for scores in by_step]
-    probs = [p for scores in by_step for p in scores]
-    labels = [label for trace in traces for label in trace.truth.labels]
+    known = [t.truth.first_error if t.truth.first_error is not None else len(t.steps) for t in traces]
+    probs = [p for scores, last in zip(by_step, known, strict=True) for p in scores[: last + 1]]
+    labels = [label for t, last in zip(traces, known, strict=True) for label in t.truth.labels[: last + 1]]
     units = by_problem(traces, list(zip(true, said, strict=True)))
     f1 = step_metrics.bootstrap(units, lambda some: step_metrics.first_error_f1(*columns(some)))
     bench = step_metrics.processbench(true, said)

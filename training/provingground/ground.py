@@ -35,7 +35,7 @@ LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0,
 LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05, "per_device_train_batch_size": 16}
 SIZES = {
     "minute": Size(demonstrations=8_000, problems=500, samples=4, held_out=60, longest=3),
-    "full": Size(demonstrations=12_800, problems=1_500, samples=2, held_out=200),
+    "full": Size(demonstrations=12_800, problems=3_000, samples=2, held_out=200),
 }
 
 
@@ -92,9 +92,9 @@ class Ground:
 
     @cached_property
     def prm_folder(self) -> Path:
-        """Learned from the truth of every step."""
+        """Learned from the truth of every step up to the first error, which is where PRM800K's labels end."""
         rows = ({"prompt": t.problem.messages, "completions": t.steps, "labels": t.truth.labels} for t in self.traces)
-        return self.reward_model("prm", rows)
+        return self.reward_model("prm", rows, steps_after_first_error=False)
 
     @cached_property
     def orm_folder(self) -> Path:
@@ -125,9 +125,11 @@ class Ground:
         rows = read_rows(path)
         return [Trace(Problem(r["start"], tuple(map(tuple, r["operations"]))), r["completions"]) for r in rows]
 
-    def reward_model(self, recipe: str, rows: Iterator[dict]) -> Path:
+    def reward_model(self, recipe: str, rows: Iterator[dict], **own: Any) -> Path:
         rows = list(rows)
-        settings = LEARN | {"learning_rate": 2e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward
+        settings = (
+            LEARN | {"learning_rate": 2e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
+        )
         held_out = rows[: len(rows) // 20]
         kept = rows[len(held_out) :]
         return train(recipe, self.folder / recipe, self.policy_folder, kept, held_out, self.said(recipe), **settings)
