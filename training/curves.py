@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 BUCKETS = 1000  # a curve has at most two points in each
 
-# What stands on one chart: title, unit, and its series in the order of the legend.
+# What stands on one chart: title, unit, and its series in the order of the legend; * stands for a reward's name.
 PANELS = [
     ("Loss", "", ["loss", "eval_loss"]),
     (
@@ -37,8 +38,17 @@ PANELS = [
         [
             *("rewards/chosen", "rewards/rejected", "eval_rewards/chosen", "eval_rewards/rejected"),
             *("mean_reward", "min_reward", "max_reward", "eval_mean_reward", "eval_min_reward", "eval_max_reward"),
+            *("reward", "eval_reward", "reward_best", "objective/rlhf_reward"),
         ],
     ),
+    ("Parts of the reward", "", ["rewards/*/mean", "eval_rewards/*/mean"]),
+    ("KL to the reference", "nats", ["objective/kl", "kl", "eval_kl"]),
+    ("Length", "tokens a completion", ["completions/mean_length", "eval_completions/mean_length"]),
+    ("Cut off", "share of completions", ["completions/clipped_ratio", "eval_completions/clipped_ratio"]),
+    ("Groups without spread", "share", ["frac_reward_zero_std"]),
+    ("Clipped", "share of tokens", ["policy/clipfrac_avg", "val/clipfrac_avg", "clip_ratio/region_mean"]),
+    ("Value head", "explained variance", ["val/explained_variance"]),
+    ("Self-corrections", "a completion", ["completions/self_corrections"]),
     ("Learning rate", "", ["learning_rate"]),
     ("Speed", "tokens a second", ["tokens_per_second"]),
     ("Gradient norm", "", ["grad_norm"]),
@@ -46,7 +56,7 @@ PANELS = [
     ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
     ("Processor", "percent of one core", ["cpu_percent"]),
 ]
-FIRST = 11  # panels that are looked at first; the rest waits below them
+FIRST = 19  # panels that are looked at first; the rest waits below them
 MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
 UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "total_flos", "seconds_per_step"}
 
@@ -133,12 +143,14 @@ def panels(names: Iterable[str]) -> list[dict[str, Any]]:
     """The charts these series need: the known ones in their order, then one for each that is left.
 
     >>> [(panel["title"], panel["more"]) for panel in panels(["eval_loss", "loss", "epoch", "frac_reward_zero_std"])]
-    [('Loss', False), ('frac_reward_zero_std', True)]
+    [('Loss', False), ('Groups without spread', False)]
+    >>> panels(["rewards/math/std", "rewards/prm:a/mean", "rewards/margins", "rewards/math/mean"])[1]["series"]
+    ['rewards/prm:a/mean', 'rewards/math/mean']
     """
     left = [name for name in names if name not in UNDRAWN]
     found = []
     for place, (title, unit, series) in enumerate(PANELS):
-        here = [name for name in series if name in left]
+        here = [name for pattern in series for name in left if fnmatchcase(name, pattern)]
         if here:
             found.append({"title": title, "unit": unit, "series": here, "more": place >= FIRST})
         left = [name for name in left if name not in here]

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.recipes.learned import Rewards
 from training.recipes.own_loop import order
-from training.recipes.scoring import Answer, Score, check_some, part_means
+from training.recipes.scoring import Answer, Score, check_some, part_means, self_corrections
 
 ROW = "row"  # the column by which a trainer's rows are found again: their own columns need not survive Arrow
 
@@ -48,7 +48,11 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
     rewards = Rewards(session)
 
     def reward(completion_ids: list[list[int]], row: list[int], log_metric: Any, **_: Any) -> list[Any]:
-        scores = trainer.scores(answers(row, completion_ids))
+        said = answers(row, completion_ids)
+        scores = trainer.scores(said)
+        counted = self_corrections([answer.text for answer in said], config.self_corrections)
+        for name, value in counted.items():
+            log_metric(name, value)
         for name, value in part_means(scores).items():
             if name.startswith("rewards/"):
                 log_metric(name, value)

@@ -43,6 +43,9 @@ class GroupConfig(Common):
     num_iterations: Annotated[int, "passes over each rollout"] = 1
     epsilon: Annotated[float, "how far a token's probability may move in one rollout, as a share"] = 0.2
     resample: Annotated[int, "other prompts tried in place of one whose completions all got the same reward"] = 0
+    self_corrections: Annotated[
+        str, "words that are counted as signs of reflecting, with commas between them; empty: none"
+    ] = "wait, let me check, let me double-check, actually, hmm"
     eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
     per_device_train_batch_size: Annotated[int, "completions in one forward pass, on each device"] = 8
     gradient_accumulation_steps: Annotated[int, "forward passes added up before one optimiser step"] = 4

@@ -31,6 +31,9 @@ class Config(Common):
     max_completion_length: Annotated[int, "longest completion in tokens; a longer one is cut off there"] = 256
     temperature: Annotated[float, "of the completions drawn: higher is more varied"] = 1.0
     beta: Annotated[float, "how strongly to stay near ref_model: higher stays nearer"] = 0.1
+    self_corrections: Annotated[
+        str, "words that are counted as signs of reflecting, with commas between them; empty: none"
+    ] = "wait, let me check, let me double-check, actually, hmm"
     eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
     per_device_train_batch_size: Annotated[int, "completions in one forward pass"] = 8
     gradient_accumulation_steps: Annotated[int, "forward passes' worth of completions drawn for one step"] = 4
@@ -156,16 +159,21 @@ class Learner:
         return loss, {name: value.item() for name, value in parts.items()}
 
     def curves(self, rollout: Pairs) -> dict[str, float]:
-        from training.recipes.scoring import part_means
+        from training.recipes.scoring import part_means, self_corrections
 
+        texts = [answer.text for answer in rollout.answers]
         prompts = len(rollout.answers) / self.config.num_generations
         ended = [one.tokens[-1] in self.actor.ends for one in rollout.answers]
-        return part_means(rollout.scores) | {
-            "frac_reward_zero_std": 1 - len(rollout.pairs) / prompts,
-            "completions/mean_length": sum(len(one.tokens) for one in rollout.answers) / len(rollout.answers),
-            "completions/clipped_ratio": 1 - sum(ended) / len(ended),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-        }
+        return (
+            part_means(rollout.scores)
+            | self_corrections(texts, self.config.self_corrections)
+            | {
+                "frac_reward_zero_std": 1 - len(rollout.pairs) / prompts,
+                "completions/mean_length": sum(len(one.tokens) for one in rollout.answers) / len(rollout.answers),
+                "completions/clipped_ratio": 1 - sum(ended) / len(ended),
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+            }
+        )
 
     def shown(self, rollout: Pairs) -> list[dict[str, Any]]:
         """The first completions of a step with every part of their reward."""

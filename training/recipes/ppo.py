@@ -60,6 +60,9 @@ class Config(Common):
     normalize_scores: Annotated[bool, "divide scores by the deviation of all scores so far"] = False
     clip_scores: Annotated[float | None, "scores are kept within ± this; empty: as they are"] = None
     missing_eos_penalty: Annotated[float | None, "taken off the score of a completion that was cut off"] = None
+    self_corrections: Annotated[
+        str, "words that are counted as signs of reflecting, with commas between them; empty: none"
+    ] = "wait, let me check, let me double-check, actually, hmm"
     eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
     max_steps: Annotated[int, "stop after this many rollouts; -1: num_train_epochs decides"] = -1
     num_train_epochs: Annotated[float, "passes over the prompts"] = 1.0
@@ -301,26 +304,31 @@ class Learner:
 
     def curves(self, rollout: Rollout) -> dict[str, float]:
         """What a rollout was like, under TRL's names."""
-        from training.recipes.scoring import part_means
+        from training.recipes.scoring import part_means, self_corrections
 
+        texts = [answer.text for answer in rollout.answers]
         mask, count = rollout.mask, len(rollout.prompts)
         kl, score = (rollout.log_ratio * mask).sum(1).mean().item(), sum(s.total for s in rollout.scores) / count
         kl_reward = -self.kl.coef * (rollout.kl * mask).sum(1).mean().item()
         lengths = [len(completion) for completion in rollout.completions]
-        return part_means(rollout.scores) | {
-            "objective/kl": kl,
-            "objective/entropy": -(rollout.said.log_probs * mask).sum(1).mean().item(),
-            "objective/scores": score,
-            "objective/non_score_reward": kl_reward,
-            "objective/rlhf_reward": score + kl_reward,
-            "kl_coef": self.kl.coef,
-            "entropy": rl.masked_mean(rollout.said.entropy, mask).item(),
-            "val/explained_variance": rl.explained_variance(rollout.said.values, rollout.returns, mask),
-            "val/num_eos_tokens": sum(rollout.ended),
-            "completions/mean_length": sum(lengths) / count,
-            "completions/max_length": max(lengths),
-            "completions/clipped_ratio": 1 - sum(rollout.ended) / count,
-        }
+        return (
+            part_means(rollout.scores)
+            | self_corrections(texts, self.config.self_corrections)
+            | {
+                "objective/kl": kl,
+                "objective/entropy": -(rollout.said.log_probs * mask).sum(1).mean().item(),
+                "objective/scores": score,
+                "objective/non_score_reward": kl_reward,
+                "objective/rlhf_reward": score + kl_reward,
+                "kl_coef": self.kl.coef,
+                "entropy": rl.masked_mean(rollout.said.entropy, mask).item(),
+                "val/explained_variance": rl.explained_variance(rollout.said.values, rollout.returns, mask),
+                "val/num_eos_tokens": sum(rollout.ended),
+                "completions/mean_length": sum(lengths) / count,
+                "completions/max_length": max(lengths),
+                "completions/clipped_ratio": 1 - sum(rollout.ended) / count,
+            }
+        )
 
     def shown(self, rollout: Rollout) -> list[dict[str, Any]]:
         """The first completions of a rollout with every part of their reward, the KL and the advantage."""

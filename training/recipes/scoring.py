@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,6 +100,19 @@ def pieces_of(tokenizer: Any, tokens: Sequence[int]) -> list[str]:
     stream = TextStream(tokenizer)
     pieces = [stream.push(token) for token in tokens]
     return pieces[:-1] + [pieces[-1] + stream.finish()] if pieces else []
+
+
+def self_corrections(texts: Sequence[str], words: str) -> dict[str, float]:
+    """How often a completion reflects, by words that say so; nothing where no words are given.
+
+    >>> self_corrections(["2. Wait, is it? Let me check. 3", "I await the waiter."], "wait, let me check")
+    {'completions/self_corrections': 1.0}
+    """
+    known = [re.escape(word.strip()) for word in words.split(",") if word.strip()]
+    if not known or not texts:
+        return {}
+    pattern = re.compile(rf"\b(?:{'|'.join(known)})\b", re.I)
+    return {"completions/self_corrections": sum(len(pattern.findall(text)) for text in texts) / len(texts)}
 
 
 def part_means(scores: Sequence[Score], prefix: str = "") -> dict[str, float]:
