@@ -25,12 +25,11 @@ def sample(draw: Draw) -> list[int]:
 
 def beam(draw: Draw, judge: Callable[[Draw, list[int]], None] = Draw.rate) -> list[int]:
     """n ways on a level; the best `kept` paths go on. One that has finished holds its place while it is among them."""
-    held, live, count = [], [0], draw.settings.n
+    held, live = [], [0]
     for _ in range(draw.settings.depth):
-        fresh = [leaf for group in draw.grow(live, count) for leaf in group]
+        fresh = [leaf for group in draw.grow(live, max(1, draw.settings.n // len(live))) for leaf in group]
         judge(draw, fresh)
         held, live = keep(draw, held + fresh, draw.settings.kept)
-        count = draw.settings.ways
         if not live or draw.stopped:
             return held + live
     draw.stopped = "depth"
@@ -141,7 +140,7 @@ def conclude(
         if node.state == "finished":
             node.answer = extract(settings.separator.join(tree.steps(node.id))) or None
     pool = finished or leaves or [node.id for node in tree.nodes if node.state in ("cut", "open") and node.id]
-    leaf, votes = choose(tree, pool, count(tree, finished, same), pick)
+    leaf, votes = choose(tree, pool, count(tree, finished, same, settings.n), pick)
     return Result(
         strategy=strategy,
         settings=asdict(settings) | {"pick": pick},

@@ -163,9 +163,11 @@ class Draw:
         for step in steps[:-1]:
             parent = self.tree.add(parent, step, "kept")
         last = steps[-1] if steps else ""
-        nodes = self.tree.nodes
-        if not whole and any(nodes[leaf].step == last and nodes[leaf].state == state for leaf in group):
-            return
+        if not whole:
+            alike = (node for node in map(self.tree.nodes.__getitem__, group) if node.step == last)
+            if node := next((node for node in alike if node.state == state), None):
+                node.times += 1
+                return
         group.append(self.tree.add(parent, last, state, move.tokens))
 
     def rate(self, leaves: Sequence[int]) -> None:

@@ -30,11 +30,16 @@ class Node:
     value: float | None = None
     tokens: int = 0
     answer: str | None = None  # of a finished path, on its last step
+    times: int = 1  # ways that wrote this very step after its parent
 
 
 @dataclass
 class Vote:
-    """One answer: how many finished paths reach it, the sum of their values, and their last nodes."""
+    """One answer: how many finished paths reach it, its weight, and their last nodes.
+
+    Its weight is the sum of the paths' values, each as often as N free samples would have gone that way: of solutions
+    sampled whole once each, of paths grown step by step by their share of what the policy wrote.
+    """
 
     answer: str
     votes: int
@@ -72,6 +77,22 @@ class Tree:
 
     def tokens(self, leaf: int) -> int:
         return sum(self.nodes[id].tokens for id in self.path(leaf))
+
+    def share(self, leaf: int) -> float:
+        """How much of what the policy wrote went this way: at each step, of the ways on from the one before.
+
+        >>> tree = Tree([Node(0, None, ""), Node(1, 0, "a", times=3), Node(2, 0, "b")])
+        >>> tree.share(1), tree.share(2)
+        (0.75, 0.25)
+        """
+        share = 1.0
+        for id in self.path(leaf):
+            share *= self.nodes[id].times / self.ways_on(self.nodes[id].parent)
+        return share
+
+    def ways_on(self, parent: int) -> int:
+        """Ways drawn from a step; those that only looked ahead do not count."""
+        return sum(node.times for node in self.nodes if node.parent == parent and node.state != "looked")
 
     def mark(self, ids: Iterable[int], state: str) -> None:
         for id in ids:

@@ -15,7 +15,7 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 }
 PICKS = {
     "best": "the path with the highest value",
-    "weighted": "the answer with the highest sum of values",
+    "weighted": "the answer with the highest weight: its paths' values, each as often as it was gone",
     "majority": "the answer with the most paths",
 }
 
@@ -67,7 +67,7 @@ def best(tree: Tree, leaves: Sequence[int]) -> list[int]:
     return sorted(leaves, key=lambda leaf: (-value(tree, leaf), leaf))
 
 
-def count(tree: Tree, leaves: Sequence[int], same: Callable[[str, str], bool]) -> list[Vote]:
+def count(tree: Tree, leaves: Sequence[int], same: Callable[[str, str], bool], n: int) -> list[Vote]:
     """One Vote an answer; answers that are the same (0.5 and 1/2) share it, under the first one's spelling."""
     groups: list[list[int]] = []
     for leaf in leaves:
@@ -83,7 +83,7 @@ def count(tree: Tree, leaves: Sequence[int], same: Callable[[str, str], bool]) -
         Vote(
             answer=tree.nodes[group[0]].answer,
             votes=len(group),
-            weight=fsum(tree.nodes[leaf].value or 0.0 for leaf in group),
+            weight=fsum((tree.nodes[leaf].value or 0.0) * tree.share(leaf) * n for leaf in group),
             leaves=best(tree, group),
         )
         for group in groups

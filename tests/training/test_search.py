@@ -97,6 +97,36 @@ def test_the_same_seed_gives_the_same_tree_and_it_survives_json(strategy, n, see
     assert one.chosen == [] or one.nodes[one.chosen[0]].parent == 0
 
 
+def test_a_way_that_several_wrote_weighs_as_often_as_free_samples_would_have_gone_it():
+    def policy(asks):  # three of four begin with a, all of them end
+        begins = ["a", "a", "a", "b"]
+        return [[Move([f"So {len(a.steps)}."] if a.steps else [begins[i % 4]], 1, "finished" if a.steps else "step")
+                 for i in range(a.count)] for a in asks]  # fmt: skip
+
+    def scorer(traces):
+        return [Scored([0.5] * len(trace)) for trace in traces]
+
+    result = search("beam", policy, scorer, Settings(n=4, width=2), extract=lambda text: text[0])
+    assert {node.step: node.times for node in result.nodes if node.parent == 0} == {"a": 3, "b": 1}
+    assert [(vote.answer, vote.votes, vote.weight) for vote in result.answers] == [("a", 1, 1.5), ("b", 1, 0.5)]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 20))
+def test_the_weight_of_solutions_sampled_whole_is_the_sum_of_their_values(seed, n):
+    result = run("weighted", scorer=puzzles.outcome, seed=seed, n=n)
+    for vote in result.answers:
+        assert vote.weight == pytest.approx(sum(result.nodes[leaf].value for leaf in vote.leaves))
+
+
+def test_a_beam_draws_n_ways_on_every_level():
+    policy = Digits(digits=9)
+    run("beam", policy, n=16, width=4)
+    levels = {len(ask.steps): 0 for ask in policy.asks}
+    for ask in policy.asks:
+        levels[len(ask.steps)] += ask.count
+    assert levels == {0: 16, 1: 16, 2: 16}
+
+
 def test_ways_on_from_one_state_never_share_their_chance():
     policy = Digits()
     run("dvts", policy, n=16, width=4)
