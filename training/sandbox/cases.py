@@ -5,10 +5,10 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from training.fences import blocks
 from training.sandbox.asserting import runnable
 from training.sandbox.inside.values import NotPlain, encoded
 
-FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*(?:```|~~~)[ \t]*$", re.M | re.S)
 PYTHON = ("", "python", "py", "python3")
 FORMS = (
     'asserts as text; or a list of {"call": "f(1, 2)", "returns": "3"}, of {"args": [1, 2], "expected": 3} '
@@ -129,8 +129,8 @@ def program_in(completion: str) -> str:
     >>> program_in("Sure:\\n```python\\nx = 1\\n```\\nDone.")
     'x = 1\\n'
     """
-    blocks = [body for language, body in FENCE.findall(completion) if language.lower() in PYTHON]
-    return blocks[-1] if blocks else completion
+    found = [body for language, body in blocks(completion) if language in PYTHON]
+    return found[-1] if found else completion
 
 
 def source_of(completion: str, setup: str = "", entry_point: str = "") -> str:
@@ -143,8 +143,5 @@ def source_of(completion: str, setup: str = "", entry_point: str = "") -> str:
 
 
 def defines(program: str, name: str) -> bool:
-    try:
-        body = ast.parse(program).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return any(getattr(node, "name", None) == name for node in body)
+    """Whether a line at the margin defines this name. It is not parsed: what a model wrote can crash a parser."""
+    return bool(re.search(rf"^(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", program, re.M))

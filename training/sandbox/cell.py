@@ -78,7 +78,10 @@ class Cell:
         return text.splitlines()[-1] if text else ""
 
     def send(self, message: dict[str, Any]) -> None:
-        data = marshal.dumps(message)
+        try:
+            data = marshal.dumps(message)
+        except ValueError:
+            raise Stopped("it sent a value too deep to pass on") from None
         self.write(f"{len(data):12d}".encode() + data)
 
     def receive(self) -> dict[str, Any]:

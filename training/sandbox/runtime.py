@@ -37,19 +37,30 @@ def require() -> None:
         raise NoSandbox(f"{reason} {ADVICE}")
 
 
-@functools.cache
 def why_not() -> str:
-    """Why no sandbox works here, "" where one does. Asked once in a process: it tries one and looks from inside."""
-    if not sys.platform.startswith("linux"):
-        return "The sandbox needs Linux."
-    if seccomp.program() is None:
-        return f"The sandbox has no filter of system calls for {platform.machine()}."
-    if not bwrap():
-        return "bubblewrap is not installed."
+    """Why no sandbox works here, "" where one does. That one works is found out once in a process."""
     try:
-        return leak()
+        proven()
+    except NoSandbox as error:
+        return str(error)
+    return ""
+
+
+@functools.cache
+def proven() -> None:
+    """Try one and look around from inside. A failure is not remembered: it may pass. Raises NoSandbox."""
+    if not sys.platform.startswith("linux"):
+        raise NoSandbox("The sandbox needs Linux.")
+    if seccomp.program() is None:
+        raise NoSandbox(f"The sandbox has no filter of system calls for {platform.machine()}.")
+    if not bwrap():
+        raise NoSandbox("bubblewrap is not installed.")
+    try:
+        reason = leak()
     except (OSError, subprocess.SubprocessError) as error:
-        return f"The sandbox cannot be tried: {error}."
+        reason = f"The sandbox cannot be tried: {error}."
+    if reason:
+        raise NoSandbox(reason)
 
 
 def bwrap() -> str:
@@ -77,7 +88,16 @@ def mounts() -> tuple[str, ...]:
     lines += [word for so, path in objects.items() for word in ("--ro-bind", path, f"/python/so/{so}")]
     packages = [folder for folder in ("site-packages", "dist-packages") if (library / folder).is_dir()]
     lines += [word for folder in packages for word in ("--tmpfs", f"/python/lib/{name}/{folder}")]
-    return (*lines, "--dir", "/tmp", "--dev-bind", "/dev/null", "/dev/null", "--remount-ro", "/")
+    return (
+        *lines,
+        "--dir",
+        "/tmp",
+        "--dev-bind",
+        "/dev/null",
+        "/dev/null",
+        "--remount-ro",
+        "/",
+    )
 
 
 def shared_objects(python: Path, library: Path) -> tuple[str, dict[str, str]]:

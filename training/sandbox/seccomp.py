@@ -10,20 +10,22 @@ NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_dat
 CLONE_THREAD = 0x00010000
 X32 = 0x40000000
 SINCE_2019 = 424  # from here on numbers are the same everywhere, and what is not known is refused
-KNOWN_SINCE = (436, 437, 439, 441, 449, 452, 453, 454, 455, 456, 462)  # close_range, openat2, faccessat2, futex…
+KNOWN_SINCE = (436, 437, 439, 441, 449, 453, 454, 455, 456, 462)  # close_range, openat2, faccessat2, futex…
 
 # Processes (but threads), other processes' memory, mounts, namespaces, modules, keys, tracing, clocks, memory that no
-# limit counts (shared memory, memfd, message queues), and every kind of socket but a pair.
+# limit counts (shared memory, memfd, message queues), modes, owners and times of files (/dev/null is the machine's
+# own), and every kind of socket but a pair.
 X86_64 = (
     *(57, 58, 101, 134, 135, 154, 155, 159, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171, 172, 173, 175, 176, 179),
     *(29, 30, 31, 41, 64, 65, 66, 67, 68, 69, 70, 71, 103, 206, 209, 212, 220, 227, 237, 238, 240, 241, 242, 243, 244),
     *(245, 246, 248, 249, 250, 256, 272, 278, 279, 298, 300, 303, 304, 305, 308, 310, 311, 312, 313, 317, 319, 320),
-    *(321, 323),
+    *(321, 323, 90, 91, 92, 93, 94, 132, 188, 189, 190, 197, 198, 199, 235, 260, 261, 268, 280),
 )
 AARCH64 = (
     *(0, 2, 18, 39, 40, 41, 51, 60, 75, 89, 92, 97, 104, 105, 106, 112, 116, 117, 142, 161, 162, 170, 171, 180, 181),
     *(182, 183, 184, 185, 186, 187, 188, 189, 190, 191, 192, 193, 194, 195, 196, 197, 198, 217, 218, 219, 224, 225),
-    *(235, 237, 238, 239, 241, 262, 264, 265, 266, 268, 270, 271, 272, 273, 277, 279, 280, 282, 294),
+    *(235, 237, 238, 239, 241, 262, 264, 265, 266, 268, 270, 271, 272, 273, 277, 279, 280, 282, 294, 5, 6),
+    *(7, 14, 15, 16, 52, 53, 54, 55, 88),
 )
 MACHINES = {"x86_64": (0xC000003E, 56, X86_64), "aarch64": (0xC00000B7, 220, AARCH64)}  # audit name, clone, refused
 

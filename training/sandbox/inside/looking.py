@@ -34,5 +34,6 @@ FORBIDDEN = {
     "it opens sockets": (socket.socket,),
     "it writes files in /tmp": (open, "/tmp/file", "w"),
     "it writes files at the root": (open, "/file", "w"),
+    "it changes the mode of /dev/null": (os.chmod, "/dev/null", 0o666),
     "it writes into Python": (open, "/python/file", "w"),
 }
