@@ -1,7 +1,9 @@
 """What a search grew: steps as nodes, the path it chose, answers with their votes, tokens spent. Plain data."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from math import prod
 from typing import Any
 
 STATES = {
@@ -78,21 +80,22 @@ class Tree:
     def tokens(self, leaf: int) -> int:
         return sum(self.nodes[id].tokens for id in self.path(leaf))
 
-    def share(self, leaf: int) -> float:
+    def share(self, leaf: int, ways: Mapping[int, int]) -> float:
         """How much of what the policy wrote went this way: at each step, of the ways on from the one before.
 
         >>> tree = Tree([Node(0, None, ""), Node(1, 0, "a", times=3), Node(2, 0, "b")])
-        >>> tree.share(1), tree.share(2)
+        >>> tree.share(1, tree.ways()), tree.share(2, tree.ways())
         (0.75, 0.25)
         """
-        share = 1.0
-        for id in self.path(leaf):
-            share *= self.nodes[id].times / self.ways_on(self.nodes[id].parent)
-        return share
+        path = [self.nodes[id] for id in self.path(leaf)]
+        return prod(node.times / ways[node.parent] for node in path)
 
-    def ways_on(self, parent: int) -> int:
-        """Ways drawn from a step; those that only looked ahead do not count."""
-        return sum(node.times for node in self.nodes if node.parent == parent and node.state != "looked")
+    def ways(self) -> Mapping[int, int]:
+        """Ways drawn from each step; those that only looked ahead do not count."""
+        ways: Counter = Counter()
+        for node in self.nodes[1:]:
+            ways[node.parent] += node.times * (node.state != "looked")
+        return ways
 
     def mark(self, ids: Iterable[int], state: str) -> None:
         for id in ids:

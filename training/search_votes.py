@@ -70,6 +70,7 @@ def best(tree: Tree, leaves: Sequence[int]) -> list[int]:
 def count(tree: Tree, leaves: Sequence[int], same: Callable[[str, str], bool], n: int) -> list[Vote]:
     """One Vote an answer; answers that are the same (0.5 and 1/2) share it, under the first one's spelling."""
     groups: list[list[int]] = []
+    ways = tree.ways()
     for leaf in leaves:
         answer = tree.nodes[leaf].answer
         if answer is None:
@@ -83,7 +84,7 @@ def count(tree: Tree, leaves: Sequence[int], same: Callable[[str, str], bool], n
         Vote(
             answer=tree.nodes[group[0]].answer,
             votes=len(group),
-            weight=fsum((tree.nodes[leaf].value or 0.0) * tree.share(leaf) * n for leaf in group),
+            weight=fsum((tree.nodes[leaf].value or 0.0) * tree.share(leaf, ways) * n for leaf in group),
             leaves=best(tree, group),
         )
         for group in groups
