@@ -25,7 +25,7 @@ class Size:
     problems: int  # whose traces the reward models learn from
     samples: int  # traces of each
     held_out: int  # problems, with as many traces each
-    longest: int = 7  # operations of a problem
+    longest: int = 7  # operations of a problem; those learned from begin with one, where credit is plain
     shape: Settings = field(default_factory=dict)  # of the policy: LlamaConfig fields
     policy: Settings = field(default_factory=dict)  # settings of the sft recipe, and so on
     reward: Settings = field(default_factory=dict)  # the same for prm and orm: what they learn from is all that differs
@@ -34,8 +34,8 @@ class Size:
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 25}
 LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05, "per_device_train_batch_size": 16}
 SIZES = {
-    "minute": Size(demonstrations=8_000, problems=500, samples=4, held_out=60, longest=3),
-    "full": Size(demonstrations=12_800, problems=3_000, samples=2, held_out=200),
+    "minute": Size(demonstrations=8_000, problems=500, samples=4, held_out=60, longest=4),
+    "full": Size(demonstrations=12_800, problems=1_500, samples=4, held_out=200),
 }
 
 
@@ -83,7 +83,7 @@ class Ground:
     @cached_property
     def traces(self) -> list[Trace]:
         """What reward models learn from."""
-        return self.sampled("traces", self.size.problems)
+        return self.sampled("traces", self.size.problems, shortest=1)
 
     @cached_property
     def held_out(self) -> list[Trace]:
@@ -110,15 +110,15 @@ class Ground:
     def orm(self) -> Scorer:
         return Scorer(self.orm_folder)
 
-    def problems(self, count: int, seed: str = "test") -> list[Problem]:
+    def problems(self, count: int, seed: str = "test", shortest: int = 3) -> list[Problem]:
         """Problems by a seed of their own: `policy`, `traces` and `held-out` are taken."""
-        return list(islice(draw_problems(seed, longest=self.size.longest), count))
+        return list(islice(draw_problems(seed, shortest, self.size.longest), count))
 
-    def sampled(self, name: str, problems: int) -> list[Trace]:
+    def sampled(self, name: str, problems: int, shortest: int = 3) -> list[Trace]:
         path = self.folder / f"{name}.jsonl"
         if not path.exists():
             self.say(f"{name}: sampling {problems} × {self.size.samples} solutions")
-            asked = self.problems(problems, seed=name)
+            asked = self.problems(problems, name, shortest)
             solutions = self.policy.solve(asked, self.size.samples, seed=1)
             made = (Trace(p, steps) for p, several in zip(asked, solutions, strict=True) for steps in several if steps)
             write_rows(path, (trace.as_row() for trace in made))
@@ -128,7 +128,7 @@ class Ground:
     def reward_model(self, recipe: str, rows: Iterator[dict], **own: Any) -> Path:
         rows = list(rows)
         settings = (
-            LEARN | {"learning_rate": 2e-3, "step_separator": r"\n", "num_train_epochs": 4} | self.size.reward | own
+            LEARN | {"learning_rate": 2e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
         )
         held_out = rows[: len(rows) // 20]
         kept = rows[len(held_out) :]
@@ -141,7 +141,7 @@ class Ground:
 def demonstrations(seed: str, longest: int) -> Iterator[dict]:
     """Rows for `sft` without end: what the teacher who slips would write."""
     chance = random.Random(seed)
-    for problem in draw_problems(seed, longest=longest):
+    for problem in draw_problems(seed, 1, longest):
         solution = SEPARATOR.join(demonstrate(problem, chance))
         yield {"prompt": problem.messages, "completion": [{"role": "assistant", "content": solution}]}
 
