@@ -1,13 +1,16 @@
 """Training curves thin enough to draw: extremes survive, length does not. Plain numbers in, plain numbers out."""
 
 import math
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 BUCKETS = 1000  # a curve has at most two points in each
 
-# What stands on one chart: title, unit, and its series in the order of the legend; * stands for a reward's name.
+PARTS = ("", "mean reward", [])  # one chart for each part of a reward, named after it
+PART = re.compile(r"(?:eval_)?rewards/(.+)/mean")
+
+# What stands on one chart: title, unit, and its series in the order of the legend.
 PANELS = [
     ("Loss", "", ["loss", "eval_loss"]),
     (
@@ -41,7 +44,7 @@ PANELS = [
             *("reward", "eval_reward", "reward_best", "objective/rlhf_reward"),
         ],
     ),
-    ("Parts of the reward", "", ["rewards/*/mean", "eval_rewards/*/mean"]),
+    PARTS,
     ("KL to the reference", "nats", ["objective/kl", "kl", "eval_kl"]),
     ("Length", "tokens a completion", ["completions/mean_length", "eval_completions/mean_length"]),
     ("Cut off", "share of completions", ["completions/clipped_ratio", "eval_completions/clipped_ratio"]),
@@ -144,19 +147,26 @@ def panels(names: Iterable[str]) -> list[dict[str, Any]]:
 
     >>> [(panel["title"], panel["more"]) for panel in panels(["eval_loss", "loss", "epoch", "frac_reward_zero_std"])]
     [('Loss', False), ('Groups without spread', False)]
-    >>> panels(["rewards/math/std", "rewards/prm:a/mean", "rewards/margins", "rewards/math/mean"])[1]["series"]
-    ['rewards/prm:a/mean', 'rewards/math/mean']
+    >>> [panel["title"] for panel in panels(["rewards/math/std", "rewards/prm:a/mean", "rewards/math/mean"])]
+    ['prm:a', 'math', 'rewards/math/std']
     """
     left = [name for name in names if name not in UNDRAWN]
     found = []
     for place, (title, unit, series) in enumerate(PANELS):
-        here = [name for pattern in series for name in left if fnmatchcase(name, pattern)]
-        if here:
-            found.append({"title": title, "unit": unit, "series": here, "more": place >= FIRST})
-        left = [name for name in left if name not in here]
+        for heading, members in [(title, series)] if series else parts(left):
+            here = [name for name in members if name in left]
+            if here:
+                found.append({"title": heading, "unit": unit, "series": here, "more": place >= FIRST})
+            left = [name for name in left if name not in here]
     alone = [name for name in left if not (name.startswith("eval_") and name[5:] in left)]
     both = [(name, [n for n in (name, f"eval_{name}") if n in left]) for name in alone]
     return found + [{"title": name, "unit": "", "series": series, "more": True} for name, series in both]
+
+
+def parts(names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Parts of a reward that these series are of, each with its series."""
+    labels = dict.fromkeys(found[1] for name in names if (found := PART.fullmatch(name)))
+    return [(label, [f"rewards/{label}/mean", f"eval_rewards/{label}/mean"]) for label in labels]
 
 
 ACCURACY = ("rewards/accuracies", "accuracy", "step_accuracy", "mean_token_accuracy")
