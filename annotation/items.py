@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from annotation.cells import BadRow, Completion, as_text, kind_of, unpacked
 
-REWARD_COLUMNS = ("tests", "test", "entry_point", "setup", "puzzle", "pattern", "schema")
+REWARD_COLUMNS = ("tests", "entry_point", "setup", "puzzle", "pattern", "schema")
 OPTIONAL = ("reference", "criterion", "metadata", "id")
 
 

@@ -25,7 +25,10 @@ COMPLETION_LIMIT = 50
 def prompts_alone(row: dict, mapping: dict) -> Iterator[Item]:
     """What rewards read beside the reference (tests, puzzles) is kept under its own name."""
     found = columns(row, mapping)
-    if beside := {name: row[name] for name in REWARD_COLUMNS if row.get(name) not in (None, "")}:
+    beside = {name: row[name] for name in REWARD_COLUMNS if row.get(name) not in (None, "")}
+    if row.get("test") and mapping["prompt"] != "test":  # HumanEval's name for them
+        beside.setdefault("tests", row["test"])
+    if beside:
         found["metadata"] = beside | found.get("metadata", {})
     yield Item(as_prompt(row.get(mapping["prompt"])), **found)
 

@@ -134,3 +134,9 @@ def test_the_api_and_the_command_freeze_prompts(client, alice, project, asked, c
     address, body = f"/api/v1/projects/{project.slug}/freeze", {"name": "Sums", "shape": "prompts"}
     assert client.post(address, body, content_type="application/json", headers=headers).status_code == 202
     assert project.datasets.filter(shape="prompts").count() == 2
+
+
+def test_human_evals_own_columns_are_read():
+    row = {"prompt": "def f(x):\n", "test": "def check(candidate):\n    assert candidate(1) == 2\n", "entry_point": "f"}
+    (item,) = items(row, {"shape": "prompts", "prompt": "prompt", "reference": None, "criterion": None})
+    assert item.metadata == {"tests": row["test"], "entry_point": "f"}

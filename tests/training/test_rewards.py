@@ -202,6 +202,15 @@ def test_code_is_judged_by_the_tests_of_its_row():
     assert value("code", program, tests=None) is None
 
 
+@pytest.mark.skipif(bool(why_not()), reason=f"no sandbox here: {why_not()}")
+def test_a_prompt_that_begins_the_program_is_part_of_it():
+    prompt = [{"role": "user", "content": 'def half(x):\n    return x / 2\n\n\ndef f(x):\n    """Double x."""\n'}]
+    row = {"tests": "def check(candidate):\n    assert half(candidate(4)) == 4\n", "entry_point": "f"}
+    for completion in ("    return 2 * x\n", "```python\ndef f(x):\n    return 2 * x\n```", "def f(x): return 2 * x"):
+        assert score("code", completion, prompt=prompt, **row).total == 1
+    assert score("code", "    return x", prompt=prompt, **row).total == 0
+
+
 def test_code_refuses_to_run_where_no_sandbox_works(monkeypatch):
     monkeypatch.setattr(runtime, "why_not", lambda: "It is forbidden here.")
     assert parse("code 1")  # the list itself is right

@@ -68,11 +68,14 @@ class Rewards:
 def unmet(text: str, models: dict[str, str], rows: Sequence[dict[str, Any]]) -> list[str]:
     """What rewards ask for and the run does not hold, one sentence each: a model, a column of the rows."""
     from training import rewards
+    from training.sandbox import why_not
 
     parts, found = rewards.parse(text), []
     for part in parts:
         if part.name in LEARNED and part.argument not in models:
             found.append(f"{part.label}: the run holds no model {part.argument}")
+        if part.name == "code" and (reason := why_not()):
+            found.append(f"code: {reason}")
         wanted = [name for name in part.kind.columns if rows and all(row.get(name) in (None, "") for row in rows)]
         if wanted:
             found.append(f"{part.label} reads {' and '.join(wanted)}, which no row of train.jsonl has")

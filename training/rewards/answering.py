@@ -9,13 +9,16 @@ def answer_in(completion: str) -> str:
     >>> answer_in("<think>2 or 3?</think> <answer>3</answer>"), answer_in("<think>hm</think> It is 3."), answer_in("3")
     ('3', 'It is 3.', '3')
     """
-    if (tagged := between(completion, "answer")) is not None:
-        return tagged.strip()
-    return (
-        completion[completion.lower().rfind("</think>") + 8 :].strip()
-        if "</think>" in completion.lower()
-        else completion.strip()
-    )
+    return as_written(completion).strip()
+
+
+def as_written(completion: str) -> str:
+    """The same with the blanks around it: a program may begin with some."""
+    tagged = between(completion, "answer")
+    if tagged is not None:
+        return tagged
+    thought = completion.lower().rfind("</think>")
+    return completion[thought + len("</think>") :] if thought >= 0 else completion
 
 
 def json_in(completion: str) -> str:

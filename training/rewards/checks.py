@@ -5,11 +5,13 @@ import re
 from typing import Any
 
 from training import answers, puzzles, verifiers
-from training.rewards.answering import answer_in, json_in
+from training.rewards.answering import answer_in, as_written, json_in
 from training.rewards.patterns import CHECKER
-from training.rewards.rowwise import RowWise, Said, Together
+from training.rewards.rowwise import RowWise, Said, Together, text_of
 from training.sandbox import Limits, judge_all
 from training.sandbox import runtime as sandbox
+from training.sandbox.asserting import runnable
+from training.sandbox.cases import defines
 
 NO_REFERENCE = "The row has no reference."
 
@@ -118,8 +120,15 @@ def case_of(completion: str, row: dict[str, Any]) -> dict[str, Any] | None:
     tests = row.get("tests") or row.get("test")
     if not tests:
         return None
-    words = {"entry_point": row.get("entry_point") or "", "setup": row.get("setup") or ""}
-    return {"completion": answer_in(completion), "tests": tests, **words}
+    entry_point = row.get("entry_point") or ""
+    words = {"entry_point": entry_point, "setup": row.get("setup") or begun_in(row["prompt"], entry_point)}
+    return {"completion": as_written(completion), "tests": tests, **words}
+
+
+def begun_in(prompt: Any, entry_point: str) -> str:
+    """A prompt that is itself the beginning of the program, as HumanEval's are; "" for any other."""
+    asked = text_of(prompt)
+    return asked if entry_point and defines(asked, entry_point) and runnable(asked) else ""
 
 
 def said_of(verdict: Any, partial: bool) -> Said:
