@@ -1,5 +1,6 @@
 """Rewards on pages: built as fields or text, tried on a completion, checked on a sample; a worker does the scoring."""
 
+import asyncio
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from annotation.freeze import freeze
 from annotation.models import Completion, fingerprint
 from tests.training.test_settings_form import posted
 from training import reward_builder as builder
-from training import reward_trials
+from training import reward_trials, serving
 from training.launch_form import SettingsForm, preset
 from training.models import ModelVersion, Preflight, RewardTrial
 from training.rewards import REWARDS, parse
@@ -241,3 +242,31 @@ def test_a_list_that_cannot_be_used_is_no_check(launch, text, about):
     response = launch(**{builder.TEXT: text})
     assert response.status_code == 422 and about in response.content.decode()
     assert not Preflight.objects.exists()
+
+
+def test_learned_rewards_are_what_the_model_server_says(alice, registered):
+    """A real server with tiny models: scores as they are, steps made one number, and told one by one."""
+    text = "reward_model:taste-v1; orm:answers-v1 2; prm:steps-v1 aggregate=last; prm:steps-v1 0.5"
+    prompt, completion = [{"role": "user", "content": "2 + 2?"}], "Two and two.\n\nThat is 4."
+    trial = reward_trials.ask(alice, text, "2 + 2?", completion, {})
+    reward_trials.run(trial)
+    trial.refresh_from_db()
+    assert trial.status == "succeeded", trial.message
+    parts = {label: part["value"] for label, part in trial.result["parts"].items()}
+    chat = [*prompt, {"role": "assistant", "content": completion}]
+    steps = asyncio.run(
+        serving.score_steps(registered["steps"], [{"messages": prompt, "steps": ["Two and two.", "That is 4."]}])
+    )[0]
+    assert parts["reward_model:taste-v1"] == pytest.approx(asyncio.run(serving.score(registered["taste"], [chat]))[0])
+    assert 0 < parts["orm:answers-v1"] < 1
+    assert (parts["prm:steps-v1"], parts["prm:steps-v1#2"]) == pytest.approx((steps[-1], min(steps)))
+    assert "2 steps" in trial.result["parts"]["prm:steps-v1"]["why"]
+
+
+def test_a_model_server_that_is_away_is_told_as_it_is(alice, registered, settings):
+    settings.MODEL_SERVER_URL = "http://127.0.0.1:9"
+    trial = reward_trials.ask(alice, "reward_model:taste-v1", "p", "c", {})
+    reward_trials.run(trial)
+    trial.refresh_from_db()
+    part = trial.result["parts"]["reward_model:taste-v1"]
+    assert part["value"] is None and "does not answer" in part["why"] and trial.result["total"]["value"] is None
