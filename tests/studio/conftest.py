@@ -18,6 +18,7 @@ from training.models import (
     Metric,
     ModelVersion,
     Preflight,
+    RewardTrial,
     Sample,
     SearchEvaluation,
     SearchRun,
@@ -69,11 +70,15 @@ def world(project, make_prompt, alice, bob):
         dataset=kept, recipe="dpo", base_model=model, created_by=alice, status="failed", message="Gone"
     )
     ApiToken.issue(alice, "notebook")
+    tried = {"prompt": messages, "completion": "Hi.", "row": {"reference": "4"}}
+    trial = RewardTrial.objects.create(
+        rewards="exact 1", items=[tried], status="failed", message="Away", created_by=alice
+    )
     searched = search_and_evaluation(alice, model, messages)
     return {
         "project": project.slug, "prompt": prompt.pk, "dataset": dataset.slug, "model": model.slug, "job": job.pk,
         "import": came.pk, "comparison": comparison.pk, "run": run.pk, "preflight": preflight.pk,
-        "labeling": labeling.pk,
+        "labeling": labeling.pk, "trial": trial.pk,
     } | searched  # fmt: skip
 
 

@@ -12,6 +12,7 @@ MEANS = {
     "projects/<slug:slug>": "project",
     "datasets/<slug:slug>": "dataset",
     "models/<slug:slug>": "model",
+    "train/rewards/tried/<int:pk>": "trial",
     "train/<int:pk>": "job",
     "compare/<int:pk>": "comparison",
     "search/evaluations/<int:pk>": "evaluation",
