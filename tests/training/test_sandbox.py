@@ -174,11 +174,22 @@ def test_setup_gives_the_tests_their_helpers_and_the_answer_its_beginning():
         ("assert 1 == 1", "never ask"),
         ("def check(candidate):\n    assert candidate(1)", "entry_point"),
         ("assert f(lambda: 1)", "only plain values"),
+        ("import numpy\nassert f(1) == 1", "they import numpy"),
     ],
 )
 def test_tests_that_judge_nothing_give_no_verdict(tests, about):
     found = judge("def f(x): return x", tests)
     assert found.passed is None and about in found.why
+
+
+def test_an_import_that_fails_in_the_program_is_the_programs_fault():
+    assert judge("import numpy\ndef f(x): return x", "assert f(1) == 1").passed is False
+    assert judge("def f(x):\n    import numpy", "assert f(1) == 1").passed is False
+
+
+def test_a_setup_that_fails_is_no_fault_of_the_program():
+    found = judge("def f(x): return x", "assert f(1) == 1", setup="1 / 0\n")
+    assert found.passed is None and "setup fails with ZeroDivisionError" in found.why
 
 
 def test_a_program_sees_nothing_of_this_machine():

@@ -102,6 +102,8 @@ def exception(name: str, text: str, ending: bool = False) -> BaseException:
         return CandidateEnded(text)
     if kind is Exception or (kind in (StopIteration, StopAsyncIteration) and not ending):
         return CandidateError(text)
+    if issubclass(kind, ImportError):  # the tests' own mean that they do not fit
+        return CandidateError(text)
     try:
         return kind(text)
     except TypeError:  # it wants more than a text
@@ -117,6 +119,8 @@ def main() -> None:
         run(job, Candidate(wire))
     except Unfit as error:
         wire.write({"unfit": str(error)})
+    except ImportError as error:
+        wire.write({"unfit": f"they import {error.name}, and a sandbox has the standard library alone"})
     except BaseException as error:
         wire.write({"failed": told(error)})
     else:
@@ -126,8 +130,7 @@ def main() -> None:
 def run(job: dict, candidate: Candidate) -> None:
     """Setup, then the tests with the candidate's names in it, then whatever functions and classes hold more of them."""
     space = {"__name__": "tests"}
-    if job["setup"]:
-        exec(compile(job["setup"], "setup.py", "exec"), space)
+    prepare(job["setup"], space)
     space |= {name: candidate.named(name) for name in job["names"] if name not in space}
     if entry := job["entry_point"]:
         space["candidate"] = space[entry] = candidate.named(entry)
@@ -143,6 +146,16 @@ def run(job: dict, candidate: Candidate) -> None:
             value()
     if "unittest" in sys.modules:
         run_cases(list(space.values()))
+
+
+def prepare(setup: str, space: dict) -> None:
+    """Run the row's setup, which is no program of the candidate's."""
+    try:
+        exec(compile(setup, "setup.py", "exec"), space)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise Unfit(f"their setup fails with {type(error).__name__}: {error}") from error
 
 
 def run_cases(found: list) -> None:
