@@ -114,13 +114,18 @@ def decode(
 
 
 def pick(logits: Tensor, temperature: float, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """A token a row and its log-probability, both [rows]; by Gumbel's trick, exact."""
+    """A token a row and its log-probability, both [rows]. One number of chance a row finds its place among the summed
+    probabilities; a number for each word of the vocabulary would take longer than a small model does."""
     import torch
 
     scores = (logits / temperature if temperature else logits).log_softmax(-1)
-    noise = 0.0 if not temperature else torch.empty_like(scores).exponential_(generator=generator).log_()
-    token = (scores - noise).argmax(-1)
-    return token, scores.gather(-1, token[:, None])[:, 0]
+    if temperature:
+        sums = scores.exp().cumsum(-1, dtype=torch.float64)
+        place = torch.rand(len(sums), 1, dtype=torch.float64, device=sums.device, generator=generator) * sums[:, -1:]
+        token = torch.searchsorted(sums, place, right=True).clamp(max=sums.shape[1] - 1)
+    else:
+        token = scores.argmax(-1, keepdim=True)
+    return token[:, 0], scores.gather(-1, token)[:, 0]
 
 
 def read(tokens: Tensor, log_probs: Tensor, counts: Tensor, ends: Tensor) -> list[Drawn]:
