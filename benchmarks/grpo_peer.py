@@ -99,8 +99,9 @@ def drawing(folder: Path) -> dict[str, Any]:
 
     network = AutoModelForCausalLM.from_pretrained(folder / "policy").eval()
     chance = torch.Generator().manual_seed(0)
-    prompt = torch.randint(100, 40_000, (READ,), generator=chance).tolist()
-    ends = frozenset(range(0, 49_152, 40))  # about a row in forty ends at each token
+    words = network.config.vocab_size
+    prompt = torch.randint(words // 100, words, (READ,), generator=chance).tolist()
+    ends = frozenset(range(0, words, 40))  # about a row in forty ends at each token
     copies = torch.tensor([prompt] * GROUP)
     options = {"max_new_tokens": LENGTH, "attention_mask": torch.ones_like(copies), "pad_token_id": 0}
 
