@@ -51,8 +51,10 @@ class Rewards:
         return self.loaded[argument]
 
     def dense_reward(self, part: Any) -> Callable[[list[Any], list[str]], list[list[tuple[int, float]]]]:
-        """Every step's score, weighed, at the step's end; with `gain`, by how much it differs from the one before. Scores
-        as they are pay for more steps, which a policy finds out; gains sum to the last score, however many there are."""
+        """Every step's score, weighed, at the step's end; with `gain`, by how much it differs from the one before.
+
+        Scores as they are pay for more steps, which a policy finds out; gains sum to the last, however many there are.
+        """
         model, gain = self.model(part.name, part.argument), part.options.get("aggregate") == "gain"
 
         def reward(prompts: list[Any], texts: list[str]) -> list[list[tuple[int, float]]]:
