@@ -21,6 +21,11 @@ def allowed(request: HttpRequest) -> None:
         raise PermissionDenied("Trying rewards needs the role of manager on a project.")
 
 
+def without_nul(text: str) -> str:
+    """PostgreSQL keeps no NUL, and no text needs one."""
+    return text.replace("\0", "")
+
+
 def datasets_of(user: Any):
     mine = Project.objects.run_by(user)
     return Dataset.objects.filter(project__in=mine, status="ready", shape="prompts").order_by("-created")
@@ -31,7 +36,7 @@ def rewards(request: HttpRequest) -> HttpResponse:
     """The page of their own: every reward there is, and the box to try them in."""
     allowed(request)
     text = request.GET.get("rewards") or EXAMPLE
-    dataset = datasets_of(request.user).filter(slug=request.GET.get("dataset", "")).first()
+    dataset = datasets_of(request.user).filter(slug=without_nul(request.GET.get("dataset", ""))).first()
     return page(request, text, trials.box(dataset), None)
 
 
@@ -53,7 +58,7 @@ def reward_builder(request: HttpRequest) -> HttpResponse:
 def reward_try(request: HttpRequest) -> HttpResponse:
     """Score the completion in the box; a worker does it."""
     allowed(request)
-    text, box = builder.said(request.POST), {key: request.POST.get(f"try-{key}", "") for key in BOX}
+    text, box = builder.said(request.POST), {key: without_nul(request.POST.get(f"try-{key}", "")) for key in BOX}
     try:
         trial = trials.ask(request.user, text, box["prompt"], box["completion"], columns_of(box))
     except ValueError as error:
@@ -69,7 +74,7 @@ def columns_of(box: dict[str, str]) -> dict[str, Any]:
     found = {}
     if box["columns"].strip():
         try:
-            found = json.loads(box["columns"])
+            found = json.loads(box["columns"].replace(r"\u0000", ""))
         except ValueError as error:
             raise ValueError(f"The other columns are no JSON: {error}.") from None
         if not isinstance(found, dict):
@@ -93,7 +98,7 @@ def begun(request: HttpRequest, trial: RewardTrial) -> HttpResponse:
 def reward_sample(request: HttpRequest) -> HttpResponse:
     """Score what the project has for prompts of a dataset."""
     allowed(request)
-    key = request.POST.get("dataset", "")
+    key = without_nul(request.POST.get("dataset", ""))
     found = datasets_of(request.user)
     dataset = found.filter(pk=key).first() if key.isdecimal() else found.filter(slug=key).first()
     text = builder.said(request.POST)
