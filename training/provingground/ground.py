@@ -25,7 +25,8 @@ class Size:
     problems: int  # whose traces the reward models learn from
     samples: int  # traces of each
     held_out: int  # problems, with as many traces each
-    longest: int = 7  # operations of a problem; those learned from begin with one, where credit is plain
+    shortest: int = 3
+    longest: int = 7  # operations of a problem
     shape: Settings = field(default_factory=dict)  # of the policy: LlamaConfig fields
     policy: Settings = field(default_factory=dict)  # settings of the sft recipe, and so on
     reward: Settings = field(default_factory=dict)  # the same for prm and orm: what they learn from is all that differs
@@ -34,8 +35,8 @@ class Size:
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 25}
 LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05, "per_device_train_batch_size": 16}
 SIZES = {
-    "minute": Size(demonstrations=8_000, problems=500, samples=4, held_out=60, longest=4),
-    "full": Size(demonstrations=12_800, problems=1_500, samples=4, held_out=200),
+    "minute": Size(demonstrations=8_000, problems=1_500, samples=2, held_out=60, shortest=2, longest=4),
+    "full": Size(demonstrations=12_800, problems=3_000, samples=2, held_out=200),
 }
 
 
@@ -70,7 +71,7 @@ class Ground:
         blank = self.folder / "blank"
         if not (blank / "config.json").exists():
             make_blank(blank, **self.size.shape)
-        shown = demonstrations("policy", self.size.longest)
+        shown = demonstrations("policy", self.size.shortest, self.size.longest)
         held_out = list(islice(shown, 64))
         settings = LEARN | {"learning_rate": 3e-3} | self.size.policy
         rows = islice(shown, self.size.demonstrations)
@@ -83,7 +84,7 @@ class Ground:
     @cached_property
     def traces(self) -> list[Trace]:
         """What reward models learn from."""
-        return self.sampled("traces", self.size.problems, shortest=1)
+        return self.sampled("traces", self.size.problems)
 
     @cached_property
     def held_out(self) -> list[Trace]:
@@ -110,15 +111,15 @@ class Ground:
     def orm(self) -> Scorer:
         return Scorer(self.orm_folder)
 
-    def problems(self, count: int, seed: str = "test", shortest: int = 3) -> list[Problem]:
+    def problems(self, count: int, seed: str = "test") -> list[Problem]:
         """Problems by a seed of their own: `policy`, `traces` and `held-out` are taken."""
-        return list(islice(draw_problems(seed, shortest, self.size.longest), count))
+        return list(islice(draw_problems(seed, self.size.shortest, self.size.longest), count))
 
-    def sampled(self, name: str, problems: int, shortest: int = 3) -> list[Trace]:
+    def sampled(self, name: str, problems: int) -> list[Trace]:
         path = self.folder / f"{name}.jsonl"
         if not path.exists():
             self.say(f"{name}: sampling {problems} × {self.size.samples} solutions")
-            asked = self.problems(problems, name, shortest)
+            asked = self.problems(problems, seed=name)
             solutions = self.policy.solve(asked, self.size.samples, seed=1)
             made = (Trace(p, steps) for p, several in zip(asked, solutions, strict=True) for steps in several if steps)
             write_rows(path, (trace.as_row() for trace in made))
@@ -128,7 +129,7 @@ class Ground:
     def reward_model(self, recipe: str, rows: Iterator[dict], **own: Any) -> Path:
         rows = list(rows)
         settings = (
-            LEARN | {"learning_rate": 2e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
+            LEARN | {"learning_rate": 1e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
         )
         held_out = rows[: len(rows) // 20]
         kept = rows[len(held_out) :]
@@ -138,10 +139,10 @@ class Ground:
         return lambda line: self.say(f"{what}: {line}")
 
 
-def demonstrations(seed: str, longest: int) -> Iterator[dict]:
+def demonstrations(seed: str, shortest: int, longest: int) -> Iterator[dict]:
     """Rows for `sft` without end: what the teacher who slips would write."""
     chance = random.Random(seed)
-    for problem in draw_problems(seed, 1, longest):
+    for problem in draw_problems(seed, shortest, longest):
         solution = SEPARATOR.join(demonstrate(problem, chance))
         yield {"prompt": problem.messages, "completion": [{"role": "assistant", "content": solution}]}
 
