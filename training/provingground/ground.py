@@ -129,7 +129,7 @@ class Ground:
     def reward_model(self, recipe: str, rows: Iterator[dict], **own: Any) -> Path:
         rows = list(rows)
         settings = (
-            LEARN | {"learning_rate": 1e-3, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
+            LEARN | {"learning_rate": 5e-4, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
         )
         held_out = rows[: len(rows) // 20]
         kept = rows[len(held_out) :]
