@@ -2,20 +2,20 @@
 
 PROVING_GROUND=/folder python -m benchmarks first_error_search        # goal: at most half of the completions
 
-Both sample their own completions. Where the sweep's estimates are clean, both should find the same step.
+Both ask the same N completions of each prefix, so that they differ by what they ask for, never by chance. Estimates are
+clean where completions succeed before the first error and none does after it.
 """
 
 import json
 from itertools import islice
 
 from benchmarks._ground import standing
-from training.montecarlo import completions_tried, first_bad
+from training.montecarlo import Found, bisect, completions_tried, drive, first_bad
 from training.provingground.ground import Ground
 from training.provingground.problems import draw_problems
 from training.provingground.truth import judge
 
 STEPS, N, TRACES = 8, 16, 60
-CLEAR = 0.25  # 16 completions of a chance of ¼ all fail once in a hundred times
 
 
 def main() -> None:
@@ -25,7 +25,10 @@ def main() -> None:
 
 def measure(ground: Ground, steps: int = STEPS) -> dict:
     traces = wrong_traces(ground, steps)
-    sweeps, found = ground.policy.label(traces, N, seed=21), ground.policy.find_errors(traces, N, seed=22)
+    sweeps = ground.policy.label(traces, N, seed=21)
+    roots = ground.policy.counts([(*trace, [0]) for trace in traces], N, seed=22)
+    known = [counts | root for counts, root in zip(sweeps, roots, strict=True)]
+    found = [search(len(steps), counts) for (_, steps), counts in zip(traces, known, strict=True)]
     true = [judge(*trace).first_error for trace in traces]
     swept = [first_bad(counts, len(steps)) for counts, (_, steps) in zip(sweeps, traces, strict=True)]
     clean = [at for at, counts in enumerate(sweeps) if clear(counts, true[at])]
@@ -47,6 +50,11 @@ def measure(ground: Ground, steps: int = STEPS) -> dict:
     }
 
 
+def search(steps: int, counts: dict) -> Found:
+    """What a binary search makes of estimates that are there for every prefix."""
+    return drive(bisect(steps), lambda prefixes: {at: counts[at] for at in prefixes})
+
+
 def wrong_traces(ground: Ground, steps: int) -> list:
     """Traces of so many steps whose answer is wrong, one a problem."""
     problems = list(islice(draw_problems("first error", steps - 1, steps - 1), 3 * TRACES))
@@ -56,9 +64,8 @@ def wrong_traces(ground: Ground, steps: int) -> list:
 
 
 def clear(counts: dict, first_error: int | None) -> bool:
-    """Whether the sweep's estimates are clean: CLEAR or more succeed before the first error, and none after it."""
-    good = [at for at in counts if first_error is None or at <= first_error]
-    return all(counts[at].soft >= CLEAR if at in good else not counts[at].hard for at in counts)
+    """Whether the estimates are clean: completions succeed before the first error, and none after it."""
+    return all(counts[at].hard == (first_error is None or at <= first_error) for at in counts)
 
 
 if __name__ == "__main__":

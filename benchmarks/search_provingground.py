@@ -2,8 +2,9 @@
 
 PROVING_GROUND=/folder python -m benchmarks search_provingground [curves.svg]
 
-Goal: PRM-weighted best-of-N > ORM best-of-N > majority > one sample; beam search with no more tokens is no worse.
-The strategies that sample share the same solutions. `curves.svg` plots accuracy against N.
+Goal: best-of-N weighted by the PRM > by the ORM > majority > one sample; beam search with no more tokens is no worse.
+`differences` compares each with the one before it, on the same problems; both reward models weight the same votes. The
+strategies that sample share the same solutions. `curves.svg` plots accuracy against N, plain best-of-N as well.
 """
 
 import json
@@ -59,7 +60,7 @@ def measure(ground: Ground, problems: list[Problem]) -> tuple[list[Point], dict[
     return one + points, {
         "one sample": [share(pool, "best_of_n", 1) for pool in by_prm],
         "majority": [share(pool, "majority", N) for pool in by_prm],
-        "ORM best of N": [share(pool, "best_of_n", N) for pool in by_orm],
+        "ORM weighted": [share(pool, "weighted", N) for pool in by_orm],
         "PRM weighted": [share(pool, "weighted", N) for pool in by_prm],
         "beam search": [float(run.right) for [run] in beams],
     }
