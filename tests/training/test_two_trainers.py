@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from studio.models import WorkerBeat
 from tests.tiny import tiny_model
 from tests.training import engine, words
 from tests.training.engine import at_step, ended, wait_for
@@ -106,6 +107,7 @@ def test_each_of_two_machines_trains_a_job_and_both_models_come_back(
     make_base = tiny_model if recipe == "reward_model" else partial(words.save, weights={"thanks": 0.0})
     make_base(tmp_path / "base")
     trainer("north"), trainer("south")
+    wait_for(lambda: WorkerBeat.objects.count() == 2)
     jobs = launch_on_web(machine, recipe, tmp_path / "base", 2, **settings)
     for job in jobs:
         ended(job, 120)

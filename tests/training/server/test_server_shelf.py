@@ -34,6 +34,8 @@ def test_models_are_listed_with_what_they_do(server):
     listed = {model["id"]: model for model in server.http.get("/v1/models").json()["data"]}
     assert {name: model["task"] for name, model in listed.items()} == {
         "base": "chat",
+        "outcome": "outcome",
+        "process": "steps",
         "reward": "score",
         "team/wide": "chat",
         "tiny": "chat",
