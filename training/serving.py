@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from django.conf import settings
@@ -101,7 +102,20 @@ async def post(model: ModelVersion, route: str, body: dict) -> dict:
         raise unreachable(model, error) from error
     if response.is_error:
         raise ServingError(reason(response))
-    return response.json()
+    return without_nul(response.json())
+
+
+def without_nul(said: Any) -> Any:
+    """What a model said as text a database keeps: byte-level vocabularies hold a NUL, and PostgreSQL takes none.
+
+    >>> without_nul({"texts": [["a\\0b"], "\\0"], "n": 1})
+    {'texts': [['ab'], ''], 'n': 1}
+    """
+    if isinstance(said, str):
+        return said.replace("\0", "")
+    if isinstance(said, list):
+        return [without_nul(item) for item in said]
+    return {key: without_nul(value) for key, value in said.items()} if isinstance(said, dict) else said
 
 
 async def chat(model: ModelVersion, messages: list[dict], **sampling) -> list[dict]:
@@ -132,7 +146,7 @@ async def stream(model: ModelVersion, messages: list[dict], **sampling) -> Async
                 if "error" in chunk:
                     raise ServingError(chunk["error"]["message"])
                 for choice in chunk.get("choices", []):
-                    if text := choice["delta"].get("content"):
+                    if text := without_nul(choice["delta"].get("content")):
                         yield {"text": text}
                     last["finish_reason"] = choice.get("finish_reason") or last["finish_reason"]
                 last["usage"] = chunk.get("usage") or last["usage"]
