@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
@@ -59,7 +59,7 @@ def run_completions(run: CompletionRun) -> None:
     CompletionRun.objects.filter(pk=run.pk).update(total=lacking(run.project, run.per_prompt).count())
     status, message = "succeeded", ""
     try:
-        poor = asyncio.run(answer_all(run))
+        poor = async_to_sync(answer_all)(run)
         if CompletionRun.objects.filter(pk=run.pk, cancel=True).exists():
             status = "cancelled"
         elif poor:

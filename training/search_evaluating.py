@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db.models import F
 
 from annotation.models import Project
@@ -125,7 +125,7 @@ def run_evaluation(evaluation: SearchEvaluation, progress: Callable[[int, int], 
     SearchEvaluation.objects.filter(pk=evaluation.pk).update(done=len(evaluation.outcomes))
     status, message = "succeeded", ""
     try:
-        asyncio.run(evaluated(evaluation, progress))
+        async_to_sync(evaluated)(evaluation, progress)
     except Stopped:
         status = "cancelled"
     except ServingError as error:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.db import connection
 
 from training import background, search, wake
@@ -116,7 +117,7 @@ def run_search(run: SearchRun) -> None:
         return
     publisher, status, message = Publisher(run), "succeeded", ""
     try:
-        result = asyncio.run(searched(run, publisher))
+        result = async_to_sync(searched)(run, publisher)
         message = outcome(result)
     except Stopped:
         status, result = "cancelled", publisher.rest()

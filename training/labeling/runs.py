@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
@@ -143,7 +143,7 @@ def run_labeling(run: StepLabelRun) -> None:
     progress = Progress(run)
     status, message = "succeeded", ""
     try:
-        asyncio.run(label_all(run, progress))
+        async_to_sync(label_all)(run, progress)
         message = outcome(run, progress.report)
     except asyncio.CancelledError:
         status = "cancelled"
