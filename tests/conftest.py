@@ -1,11 +1,33 @@
 """The cast of every test: alice manages a project, bob labels on it, carol must see nothing of it."""
 
+import time
+
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import CommandError
+from django.test import TransactionTestCase
 
 from annotation.models import Completion, Membership, Project, Prompt, fingerprint
 
 pytest_plugins = ["tests.serving", "tests.live"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def emptying_is_patient():
+    """A page's last request may be under way when its test empties the database: PostgreSQL calls that a deadlock."""
+    empty = TransactionTestCase._fixture_teardown
+
+    def patient(test) -> None:
+        for _ in range(5):
+            try:
+                return empty(test)
+            except CommandError:
+                time.sleep(0.5)
+        empty(test)
+
+    TransactionTestCase._fixture_teardown = patient
+    yield
+    TransactionTestCase._fixture_teardown = empty
 
 
 def person(username: str):
