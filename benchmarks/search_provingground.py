@@ -83,7 +83,7 @@ def sample(ground: Ground, problem: Problem, steps: list[str], scores: list[floa
 def beam(ground: Ground, problem: Problem, pool: list[Sample]) -> Run:
     """A beam search that may write as many tokens as all solutions of the pool together."""
     budget = sum(sample.tokens for sample in pool)
-    settings = Settings(n=N, max_tokens=160, step_tokens=12, budget=budget, seed=7, separator=SEPARATOR)
+    settings = Settings(n=N, max_tokens=160, step_tokens=8, budget=budget, seed=7, separator=SEPARATOR)
     found = search("beam", ground.policy.moves(problem), ground.prm.of(problem), settings)
     return Run(found.answer == str(problem.answer), found.policy_tokens)
 

@@ -35,7 +35,7 @@ class Size:
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 25}
 LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05, "per_device_train_batch_size": 16}
 SIZES = {
-    "minute": Size(demonstrations=8_000, problems=1_500, samples=2, held_out=60, shortest=2, longest=4),
+    "minute": Size(demonstrations=11_200, problems=1_500, samples=2, held_out=60, shortest=2, longest=4),
     "full": Size(demonstrations=12_800, problems=3_000, samples=2, held_out=200),
 }
 
