@@ -11,6 +11,7 @@ from annotation import leases
 from annotation.models import Draft, Lease, Project, Prompt, Ranking, Skip, StepLabels
 from annotation.progress import tally
 from annotation.ranks import FLAGS, sketched
+from annotation.slots import unskip
 from annotation.steps.labeling import draft_of
 from annotation.writing import writing
 
@@ -75,9 +76,8 @@ def reopen_skip(project: Project, skip: Skip) -> bool:
     """False when the prompt has got all its labels since: the skip then stays."""
     if not Prompt.objects.filter(pk=skip.prompt_id, open_slots__gt=0).update(open_slots=F("open_slots") - 1):
         return False
+    unskip(skip)
     lease_first(project, skip.prompt, skip.labeler)
-    tally(project.pk, skip.labeler, skips=-1, day=timezone.localdate(skip.created))
-    skip.delete()
     return True
 
 

@@ -62,7 +62,7 @@ def rank_skip(request: HttpRequest, slug: str) -> HttpResponse:
         skipped = skip(prompt, request.user, request.POST.get("reason", ""), request.POST.get("comment", ""))
     except Invalid as invalid:
         return refused(request, prompt.project, invalid)
-    return answer(request, "rank", slug, {"skip": skipped.pk})
+    return answer(request, "rank", slug, {"skip": skipped and skipped.pk})
 
 
 @require_POST

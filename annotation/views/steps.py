@@ -61,7 +61,7 @@ def steps_skip(request: HttpRequest, slug: str) -> HttpResponse:
         skipped = skip(prompt, request.user, request.POST.get("reason", ""), request.POST.get("comment", ""))
     except Invalid as invalid:
         return refused(request, prompt.project, invalid)
-    return answer(request, "steps", slug, {"skip": skipped.pk})
+    return answer(request, "steps", slug, {"skip": skipped and skipped.pk})
 
 
 @require_POST

@@ -230,6 +230,26 @@ def test_a_skip_is_undone_only_while_a_slot_is_open(project, prompt, alice, bob)
     assert not unbalanced()
 
 
+def test_a_prompt_labeled_in_one_tab_is_not_skipped_in_another(project, prompt, bob):
+    lease = reserve(project, bob)
+    submit_ranking(prompt, bob, ranks(lease), lease.key)
+    assert skip(prompt, bob, "other") is None
+    assert undo(project, bob).prompt == prompt
+    assert undo(project, bob) is None
+    assert not unbalanced()
+
+
+def test_a_label_takes_the_place_of_the_skip_of_another_tab(project, prompt, bob):
+    lease = reserve(project, bob)
+    skip(prompt, bob, "other")
+    submit_ranking(prompt, bob, ranks(lease), lease.key)
+    assert not Skip.objects.exists()
+    assert Tally.objects.get().skips == 0
+    assert isinstance(undo(project, bob), Ranking)
+    assert undo(project, bob) is None
+    assert not unbalanced()
+
+
 def test_nobody_undoes_the_decisions_of_others(project, prompt, alice, bob):
     lease = reserve(project, bob)
     submit_ranking(prompt, bob, ranks(lease), lease.key)
