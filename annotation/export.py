@@ -3,17 +3,22 @@
 The database writes each line: what it says of a prompt never becomes Python objects on the way out.
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from itertools import cycle
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from annotation.bulk import ahead
 from annotation.models import Project
 from annotation.steps.exporting import trace_lines
 
-CHUNK = 2000  # prompts held at a time
+CHUNK = 2000  # prompts read at a time
+READERS = 3  # chunks held at a time
 
 DIALECTS = {
     "postgresql": {
@@ -37,23 +42,45 @@ def export_lines(project: Project) -> Iterator[list[str]]:
     if project.kind == "steps":
         yield from trace_lines(project)
         return
-    with connection.cursor() as cursor:  # opened here: the thread that reads ahead would get a connection of its own
-        chunks = read(cursor, project)
-        yield from ahead(chunks) if connection.vendor == "postgresql" else chunks
+    with ExitStack() as opened:
+        cursors = [opened.enter_context(other.cursor()) for other in readers(opened)]
+        with ThreadPoolExecutor(len(cursors)) as pool:
+            yield from in_turns(pool, cursors, project)
 
 
-def read(cursor: Any, project: Project) -> Iterator[list[str]]:
-    sql, last = statement(project.ask_ratings), 0
-    while True:
-        cursor.execute(sql, [project.pk, last, CHUNK])
-        if not (rows := cursor.fetchall()):
-            return
-        last = rows[-1][0]
-        yield [line for _, line in rows]
+def readers(opened: ExitStack) -> list[BaseDatabaseWrapper]:
+    """Connections to read with side by side; SQLite's threads would only wait for each other, and what an open
+    transaction has written only its own connection sees."""
+    if connection.vendor == "sqlite" or connection.in_atomic_block:
+        return [connection]
+    return [opened.enter_context(closing(connection.copy())) for _ in range(READERS)]
+
+
+def in_turns(pool: ThreadPoolExecutor, cursors: list[Any], project: Project) -> Iterator[list[str]]:
+    """The chunks in order; while one is in use, the other cursors read those after it."""
+    sql, coming = statement(project.ask_ratings), deque()
+    for cursor, span in zip(cycle(cursors), spans(project), strict=False):
+        coming.append(pool.submit(read, cursor, sql, [project.pk, *span]))
+        if len(coming) == len(cursors):
+            yield coming.popleft().result()
+    yield from (chunk.result() for chunk in coming)
+
+
+def spans(project: Project) -> Iterator[tuple[int, int]]:
+    """First and last id of each chunk."""
+    start = 0
+    while chunk := list(project.prompts.filter(pk__gt=start).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+        start = chunk[-1]
+        yield chunk[0], start
+
+
+def read(cursor: Any, sql: str, parameters: list[int]) -> list[str]:
+    cursor.execute(sql, parameters)
+    return [line for (line,) in cursor.fetchall()]
 
 
 def statement(ratings: bool) -> str:
-    """SELECT the id and the whole line of a chunk of prompts; parameters: project, id to start after, how many."""
+    """SELECT the whole lines of a chunk of prompts; parameters: project, first and last id."""
     say = DIALECTS[connection.vendor]
     quoted, written = say["quoted"].format, say["json"].format
     criterion = f"(SELECT {quoted('k.name')} FROM annotation_criterion k WHERE k.id = p.criterion_id)"
@@ -66,7 +93,7 @@ def statement(ratings: bool) -> str:
         optional("metadata", f"{written('p.metadata')} <> '{{}}'", written("p.metadata")),
         "', \"origin\": '", quoted("p.origin"), "'}\n'",
     )  # fmt: skip
-    return f"SELECT p.id, {line} FROM annotation_prompt p WHERE p.project_id = %s AND p.id > %s ORDER BY p.id LIMIT %s"
+    return f"SELECT {line} FROM annotation_prompt p WHERE p.project_id = %s AND p.id BETWEEN %s AND %s ORDER BY p.id"
 
 
 def completions(say: dict[str, str]) -> str:

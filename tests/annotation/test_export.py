@@ -48,6 +48,17 @@ def test_a_line_holds_the_prompt_its_completions_and_what_was_said(project, rank
     assert second["completions"] == second["rankings"] == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_chunks_read_side_by_side_come_in_order(project, make_prompt, monkeypatch):
+    for n in range(9):
+        make_prompt(f"Question {n}?")
+    monkeypatch.setattr(exporting, "CHUNK", 1)
+    assert [row["prompt"][0]["content"] for row in exported(project)] == [f"Question {n}?" for n in range(9)]
+    lines = export_lines(project)
+    next(lines)
+    lines.close()  # a download that is broken off leaves no connection behind
+
+
 def test_other_projects_stay_out_and_chunks_lose_nothing(project, make_prompt, monkeypatch):
     other = Project.objects.create(name="Other")
     for n in range(7):
