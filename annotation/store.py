@@ -8,6 +8,16 @@ import fsspec
 from django.conf import settings
 
 
+class NotInStore(FileNotFoundError):
+    """An artifact the database knows of is gone from the store."""
+
+    def __init__(self, key: str):
+        super().__init__(
+            f"The artifact store has no {key}. Restore it from a backup, or let STUDIO_HOME or STUDIO_STORE name the "
+            "place where it lies."
+        )
+
+
 class Store:
     """Files and folders by key ("datasets/x/train.jsonl"). Local keys are their own path; remote ones are copied."""
 
@@ -44,11 +54,13 @@ class Store:
         """A local path that holds `key`, copied in from the shared store when this machine lacks it."""
         path = self.work(key)
         if not self.local and not path.exists():
+            if not self.exists(key):
+                raise NotInStore(key)
             partial = path.with_name(path.name + ".partial")
             self.fs.get(self.remote(key), str(partial), recursive=self.fs.isdir(self.remote(key)))
             partial.rename(path)
         if not path.exists():
-            raise FileNotFoundError(f"the artifact store has no {key}")
+            raise NotInStore(key)
         return path
 
     def exists(self, key: str) -> bool:

@@ -18,7 +18,7 @@ from annotation.ranking import next_prompt, submit_ranking
 from annotation.ranks import Invalid
 from annotation.slots import TooLate
 from annotation.steps.labeling import REASONS, next_trace, submit_steps
-from annotation.store import store
+from annotation.store import NotInStore, store
 from studio.models import ApiToken
 from training.jobs import BadJob, cancel, launch
 from training.models import ModelVersion, SearchRun, TrainingJob
@@ -311,5 +311,6 @@ for kind in (Invalid, BadFile, NotFrozen, BadJob, BadConfig, BadSearch):
     api.add_exception_handler(kind, refuse(422))
 api.add_exception_handler(TooLate, refuse(409))
 api.add_exception_handler(PermissionDenied, refuse(403))
+api.add_exception_handler(NotInStore, refuse(404))
 for prefix in (labels, datasets, trainings):
     api.add_router("", prefix)

@@ -1,9 +1,12 @@
-"""What happens to every request: a strict content policy, and no page without a login."""
+"""What happens to every request: a strict content policy, no page without a login, a reason when a file is gone."""
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth.views import redirect_to_login
 from django.http import JsonResponse
+from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
+
+from annotation.store import NotInStore
 
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; font-src 'self' data:; "
@@ -53,3 +56,22 @@ def login_required(get_response):
         return refusal(request)
 
     return sync_middleware
+
+
+class MissingArtifact:
+    """Say which file is gone, and what to do, where a page needs one that the artifact store no longer has."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_exception(self, request, exception):
+        if isinstance(exception, NotInStore):
+            return render(request, "studio/gone.html", {"exception": exception}, status=404)
+        return None

@@ -145,6 +145,18 @@ def trainable(project, alice):
     return dataset, model
 
 
+def test_a_dataset_whose_file_is_gone_says_which_and_what_to_do(client, alice, trainable):
+    client.force_login(alice)
+    dataset, _ = trainable
+    (store().work(dataset.folder) / "train.jsonl").unlink()
+    page = client.get(dataset.get_absolute_url())
+    assert page.status_code == 404
+    assert "datasets/rows/train.jsonl" in body(page) and "STUDIO_STORE" in body(page)
+    _, token = ApiToken.issue(alice, "test")
+    rows = client.get("/api/v1/datasets/rows/rows", headers={"Authorization": f"Bearer {token}"})
+    assert rows.status_code == 404 and "datasets/rows/train.jsonl" in rows.json()["detail"]
+
+
 def test_a_launch_sent_twice_is_one_training(client, alice, trainable):
     client.force_login(alice)
     dataset, model = trainable
