@@ -13,6 +13,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Max, Min
 
 from annotation.models import Project
 from annotation.steps.exporting import trace_lines
@@ -68,10 +69,13 @@ def in_turns(pool: ThreadPoolExecutor, cursors: list[Any], project: Project) -> 
 
 def spans(project: Project) -> Iterator[tuple[int, int]]:
     """First and last id of each chunk."""
-    start = 0
-    while chunk := list(project.prompts.filter(pk__gt=start).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
-        start = chunk[-1]
-        yield chunk[0], start
+    last = 0
+    while True:
+        chunk = project.prompts.filter(pk__gt=last).order_by("pk").values("pk")[:CHUNK]
+        first, last = chunk.aggregate(first=Min("pk"), last=Max("pk")).values()
+        if last is None:
+            return
+        yield first, last
 
 
 def read(cursor: Any, sql: str, parameters: list[int]) -> list[str]:
