@@ -31,6 +31,7 @@ class Config(Common):
     threshold: Annotated[float | None, "imitate only answers with at least this reward; empty: any best"] = None
     max_completion_length: Annotated[int, "longest completion in tokens; a longer one is not imitated"] = 256
     temperature: Annotated[float, "of the completions drawn: higher is more varied"] = 1.0
+    rollouts_kept: Annotated[int, "completions kept to look at, all N of a prompt or none; 0: none"] = 20_000
     eval_prompts: Annotated[int, "held-out prompts whose best answers are evaluated on; 0: all of them"] = 128
     learning_rate: Annotated[float, "peak learning rate; about 2e-4 with lora, 2e-5 without"] = 2e-4
 
@@ -114,17 +115,24 @@ def draw(session: Any, prompts: dict[str, list], batches: Sequence[tuple[str, in
     from training.recipes.actor_critic import ActorCritic
     from training.recipes.drawing import Drawing
     from training.recipes.online_dpo import ranked
+    from training.recipes.rollouts import Rollouts, described
 
+    count = len(prompts["train"])
+    rollouts = Rollouts(session.run, groups=count, a_step=count)
     n, drawing = session.config.num_generations, Drawing(session, ActorCritic(session))
     for done, (split, start) in enumerate(batches, 1):
         rows = prompts[split][start : start + AT_ONCE]
         _, drawn = drawing.draw(rows, n, step=2 * start + (split == "eval"))
         answers = drawing.answers(rows, n, drawn)
         scores = drawing.rewards(answers)
+        seen = described(answers, scores, [one.ended for one in drawn])
         print(f"drew {n} answers to each of {len(rows)} prompts, {done} times of {len(batches)}", flush=True)
         for at, row in enumerate(rows):
             group = range(at * n, at * n + n)
             best = group[ranked([scores[i].total if drawn[i].ended else None for i in group])[0]]
+            if split == "train":
+                seen[best]["mark"] = "best"
+                rollouts.keep_one(0, start + at, row, [seen[i] for i in group])
             totals = [scores[i].total for i in group if scores[i].total is not None]
             yield {
                 "split": split, "at": start + at, "prompt": row["prompt"], "completion": answers[best].text,

@@ -9,6 +9,7 @@ from typing import Any
 
 from training.recipes.learned import Rewards
 from training.recipes.own_loop import order
+from training.recipes.rollouts import described, grouped, of_steps
 from training.recipes.scoring import Answer, Score, check_some, part_means, self_corrections
 
 ROW = "row"  # the column by which a trainer's rows are found again: their own columns need not survive Arrow
@@ -45,7 +46,7 @@ def datasets(session: Any) -> dict[str, Any]:
 def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: Any) -> Any:
     """A trainer of TRL's kind `base`, quickened."""
     config = session.config
-    rewards = Rewards(session)
+    rewards, kept_rollouts = Rewards(session), of_steps(session)
 
     def reward(completion_ids: list[list[int]], row: list[int], log_metric: Any, **_: Any) -> list[Any]:
         said = answers(row, completion_ids)
@@ -66,6 +67,9 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
         drawn: list[list[int]] | None = None  # completions waiting to be taken as generated
         known: dict[tuple[int, str], Score] = {}  # scores of the completions of this step
         shown: list[dict[str, Any]] = []  # what the last step's completions were like
+        seen: tuple[int, list[dict[str, Any]], list[dict[str, Any]]]  # its number, rows, and completions to be kept
+        kl_unknown: set[int] = set()  # places of those completions whose KL is known once their loss is
+        looked: list[Any] = []  # log-probabilities that were asked for last, [completions, tokens] each
         spare = 0  # prompts drawn in place of others so far
 
         def scores(self, asked: Sequence[Answer]) -> list[Score]:
@@ -75,7 +79,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             return [self.known[answer.key] for answer in asked]
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-            self.known, self.drawn = {}, None
+            self.known, self.drawn, self.looked = {}, None, []
             if self.model.training and not self.use_vllm:
                 inputs, self.drawn = self.draw_with_spread(inputs)
             output = super()._generate_and_score_completions(inputs)
@@ -85,6 +89,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
                 scores = self.scores(said)
                 output["teaches"] = self.teaching([score.total for score in scores], output["advantages"])
                 self.remember(said, scores, output["advantages"].tolist())
+                self.see(said, scores, output)
             return output
 
         def teaching(self, totals: list[float | None], advantages: Any) -> Any:
@@ -165,11 +170,54 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
                 for answer, score, advantage in zip(said, scores, advantages, strict=True)
             ]  # fmt: skip
 
+        def see(self, said: list[Answer], scores: list[Score], output: dict[str, Any]) -> None:
+            """Keep this rollout to look at: at once, or when the KL of those that are learned from is known."""
+            import torch
+
+            rows = [until_end(answer.tokens, self.eos_token_ids, self.processing_class.pad_token_id) for answer in said]
+            answers = [Answer(one.row, one.text, tokens) for one, (tokens, _) in zip(said, rows, strict=True)]
+            seen = described(answers, scores, [ended for _, ended in rows])
+            for one, advantage in zip(seen, output["advantages"].tolist(), strict=True):
+                one["advantage"] = advantage
+            self.seen, self.kl_unknown = (self.state.global_step + 1, [one.row for one in said], seen), set()
+            output["place"] = torch.arange(len(seen), device=output["advantages"].device)
+            if "ref_per_token_logps" in output:
+                self.kl_unknown = set(output["place"][output["teaches"]].tolist())
+            elif self.beta and len(self.looked) == 2:  # by the policy that drew, and by the reference
+                self.note_kl(output["place"], self.looked[0] - self.looked[1], output["completion_mask"])
+            if not self.kl_unknown:
+                self.keep_seen()
+
+        def keep_seen(self) -> None:
+            step, rows, seen = self.seen
+            kept_rollouts.keep(step, list(grouped(rows[:: self.num_generations], seen, self.num_generations)))
+
+        def note_kl(self, places: Any, log_ratio: Any, mask: Any) -> None:
+            for at, kl in zip(places.tolist(), (log_ratio * mask).sum(1).tolist(), strict=True):
+                self.seen[2][at].setdefault("kl", kl)
+
+        def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
+            found = super()._get_per_token_logps_and_entropies(*args, **options)
+            self.looked.append(found[0].detach())
+            return found
+
+        def plain_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+            """TRL's loss; in passing, how far the completions are from ref_model by the policy that drew them."""
+            self.looked = []
+            loss = super()._compute_loss(model, inputs)
+            if self.kl_unknown and "place" in inputs:
+                log_ratio = self.looked[0] - inputs["ref_per_token_logps"]
+                self.note_kl(inputs["place"], log_ratio, inputs["completion_mask"])
+                self.kl_unknown -= set(inputs["place"].tolist())
+                if not self.kl_unknown:
+                    self.keep_seen()
+            return loss
+
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             """Rows that teach nothing do not pass through the model; the loss is what it would be with them."""
             teaches = inputs.get("teaches", inputs["advantages"] != 0)
             if bool(teaches.all()):
-                return super()._compute_loss(model, inputs)
+                return self.plain_loss(model, inputs)
             if not bool(teaches.any()):
                 return sum(p.sum() for p in model.parameters() if p.requires_grad) * 0.0
             count, size = int(teaches.sum()), len(teaches)
@@ -177,7 +225,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
                 name: part[teaches] if hasattr(part, "dim") and part.dim() and len(part) == size else part
                 for name, part in inputs.items()
             }
-            return super()._compute_loss(model, kept) * self.share(inputs, kept, count / size)
+            return self.plain_loss(model, kept) * self.share(inputs, kept, count / size)
 
         def share(self, inputs: dict[str, Any], kept: dict[str, Any], rows: float) -> float:
             """What the loss of the kept rows is of the loss of all: by which of them it is a mean over."""
@@ -191,6 +239,18 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
         peft_config=session.adapter(policy, "CAUSAL_LM"), **datasets(session), **options,
     )  # fmt: skip
     return trainer
+
+
+def until_end(padded: Sequence[int], ends: Sequence[int], pad: int) -> tuple[list[int], bool]:
+    """A completion's own tokens, and whether it came to an end.
+
+    >>> until_end([5, 6, 1, 0], [1], pad=0), until_end([5, 6, 0, 0], [1], pad=0), until_end([5, 1, 1], [1], pad=1)
+    (([5, 6, 1], True), ([5, 6], False), ([5, 1], True))
+    """
+    end = next((at for at, token in enumerate(padded) if token in ends), None)
+    if end is not None:
+        return list(padded[: end + 1]), True
+    return list(padded[: len(padded) - next((at for at, t in enumerate(reversed(padded)) if t != pad), 0)]), False
 
 
 def rollouts(session: Any) -> Any:

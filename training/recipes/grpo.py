@@ -46,6 +46,9 @@ class GroupConfig(Common):
     self_corrections: Annotated[
         str, "words that are counted as signs of reflecting, with commas between them; empty: none"
     ] = "wait, let me check, let me double-check, actually, hmm"
+    rollouts_kept: Annotated[
+        int, "completions kept to look at, in whole groups from the first step to the last; 0: none"
+    ] = 20_000
     eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
     per_device_train_batch_size: Annotated[int, "completions in one forward pass, on each device"] = 8
     gradient_accumulation_steps: Annotated[int, "forward passes added up before one optimiser step"] = 4

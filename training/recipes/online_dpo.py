@@ -34,6 +34,9 @@ class Config(Common):
     self_corrections: Annotated[
         str, "words that are counted as signs of reflecting, with commas between them; empty: none"
     ] = "wait, let me check, let me double-check, actually, hmm"
+    rollouts_kept: Annotated[
+        int, "completions kept to look at, in whole groups from the first step to the last; 0: none"
+    ] = 20_000
     eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
     per_device_train_batch_size: Annotated[int, "completions in one forward pass"] = 8
     gradient_accumulation_steps: Annotated[int, "forward passes' worth of completions drawn for one step"] = 4
@@ -87,10 +90,12 @@ def train(config: Config, run_dir: Path) -> None:
 class Pairs:
     """The answers of a step with their scores, and of each prompt that tells them apart the best and the worst."""
 
+    seen: list[Any]  # of each row: what is kept of its completions
     answers: list[Any]
     scores: list[Any]
     prompts: list[list[int]]
     pairs: list[tuple[int, int]]  # places of chosen and rejected
+    kl: dict[int, float]  # by place, of completions in pairs
 
     @property
     def tokens(self) -> int:
@@ -113,6 +118,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(learning, weight_decay=self.config.weight_decay)
 
     def roll_out(self, rows: Sequence[dict[str, Any]], step: int) -> Pairs:
+        from training.recipes.rollouts import described, grouped
         from training.recipes.scoring import check_some
 
         n = self.config.num_generations
@@ -126,7 +132,8 @@ class Learner:
         pairs = [
             (group[best], group[worst]) for group, (best, worst) in zip(groups, found, strict=True) if best != worst
         ]
-        return Pairs(answers, scores, prompts, pairs)
+        seen = list(grouped(rows, described(answers, scores, [one.ended for one in drawn]), n))
+        return Pairs(seen, answers, scores, prompts, pairs, {})
 
     def learn(self, rollout: Pairs, step: int, total: int) -> dict[str, float]:
         """One optimiser step on the pairs; the step's curves. Without a pair the policy stays as it is."""
@@ -149,6 +156,7 @@ class Learner:
         rows = [rollout.prompts[at] for at in places], [rollout.answers[at].tokens for at in places]
         said = self.actor.say(*rows).log_probs
         log_ratio = (said - self.actor.reference(*rows)).sum(1)
+        rollout.kl |= dict(zip(places, log_ratio.tolist(), strict=True))
         chosen, rejected = (self.config.beta * part for part in log_ratio.split(len(pairs)))
         margin = chosen - rejected
         loss = -logsigmoid(margin).sum()
@@ -182,6 +190,14 @@ class Learner:
             {"prompt": one.row["prompt"], "completion": one.text, "reward": score.total, "parts": score.parts}
             for one, score in first[: self.config.samples * self.config.num_generations]
         ]
+
+    def groups(self, rollout: Pairs) -> list[Any]:
+        """All completions of a step, by prompt; which were chosen and rejected, and how far they are from ref_model."""
+        completions = [one for _, group in rollout.seen for one in group]
+        for best, worst in rollout.pairs:
+            completions[best] |= {"kl": rollout.kl[best], "mark": "chosen"}
+            completions[worst] |= {"kl": rollout.kl[worst], "mark": "rejected"}
+        return rollout.seen
 
     def save(self, folder: Path, tokens: int) -> None:
         from training.recipes.own_loop import save_state

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.recipes import machine
+from training.recipes import machine, rollouts
 from training.recipes.config import BadConfig
 from training.recipes.recorder import newest_checkpoint, publish, step_of
 from training.recipes.run import Diverged, Stop, numbers
@@ -44,7 +44,7 @@ class OwnLoop:
     def run_through(self, learner: Any, prompts: int) -> None:
         """Step after step: the learner rolls out answers to so many prompts and learns from them. In between it is
         evaluated, shows completions, and saves; asked to stop, it saves and leaves."""
-        config, total = self.config, self.session.total
+        config, total, kept = self.config, self.session.total, rollouts.of_steps(self.session)
         if self.step == 0 and config.eval_on_start:
             self.log(learner.drawing.evaluate(), trained=False)
             self.pause()
@@ -54,6 +54,7 @@ class OwnLoop:
             values = learner.learn(rollout, self.step, total)
             self.tokens += rollout.tokens
             self.log(values)
+            kept.keep(self.step, learner.groups(rollout))
             if config.sample_every and (self.due(config.sample_every) or Stop.asked or self.step == total):
                 for record in learner.shown(rollout):
                     self.run.append("samples.jsonl", {"step": self.step} | record)

@@ -20,7 +20,7 @@ Data: prompts {"prompt": messages[, "reference": text, more columns for the rewa
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,6 +63,9 @@ class Config(Common):
     self_corrections: Annotated[
         str, "words that are counted as signs of reflecting, with commas between them; empty: none"
     ] = "wait, let me check, let me double-check, actually, hmm"
+    rollouts_kept: Annotated[
+        int, "completions kept to look at, in whole groups from the first step to the last; 0: none"
+    ] = 20_000
     eval_prompts: Annotated[int, "held-out prompts answered at each evaluation; 0: all of them"] = 128
     max_steps: Annotated[int, "stop after this many rollouts; -1: num_train_epochs decides"] = -1
     num_train_epochs: Annotated[float, "passes over the prompts"] = 1.0
@@ -126,6 +129,8 @@ def drawing_problems(config: Any) -> list[str]:
     for name in ("num_generations", "max_completion_length", "temperature"):
         if getattr(config, name) <= 0:
             found.append(f"{name} must be above 0, not {getattr(config, name)}")
+    if config.rollouts_kept < 0:
+        found.append(f"rollouts_kept must not be negative, not {config.rollouts_kept}; 0 keeps none")
     if config.max_completion_length >= config.max_length:
         found.append(
             f"max_completion_length {config.max_completion_length} leaves no room for a prompt in max_length "
@@ -168,6 +173,8 @@ class Rollout:
     kl: Any
     advantages: Any
     returns: Any
+    seen: list[Any] = field(default_factory=list)  # of each row: what is kept of its completions, scored or not
+    places: list[int] = field(default_factory=list)  # of these completions among all that were drawn
 
     @property
     def tokens(self) -> int:
@@ -195,6 +202,7 @@ class Learner:
         import torch
 
         from training.recipes.actor_critic import completion_mask
+        from training.recipes.rollouts import described, grouped
         from training.recipes.scoring import check_some
 
         self.actor.forget()
@@ -208,9 +216,11 @@ class Learner:
         mask = completion_mask(completions, self.actor.policy.device)
         said = self.actor.look(prompts, completions)
         log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
+        seen = list(grouped(rows, described(answers, scores, [one.ended for one in drawn]), n))
         rollout = Rollout(
             [answers[at] for at in kept], prompts, completions, [drawn[at].ended for at in kept],
             [scores[at] for at in kept], mask, said, log_ratio, rl.kl(log_ratio, self.config.kl_estimator), None, None,
+            seen, kept,
         )  # fmt: skip
         with torch.no_grad():
             self.judge(rollout)
@@ -332,8 +342,7 @@ class Learner:
 
     def shown(self, rollout: Rollout) -> list[dict[str, Any]]:
         """The first completions of a rollout with every part of their reward, the KL and the advantage."""
-        kl = (rollout.log_ratio * rollout.mask).sum(1).tolist()
-        means = ((rollout.advantages * rollout.mask).sum(1) / rollout.mask.sum(1)).tolist()
+        kl, means = self.each(rollout)
         return [
             {
                 "prompt": rollout.answers[at].row["prompt"], "completion": rollout.answers[at].text,
@@ -342,6 +351,19 @@ class Learner:
             }
             for at in range(min(len(kl), self.config.samples * self.config.num_generations))
         ]  # fmt: skip
+
+    def groups(self, rollout: Rollout) -> list[Any]:
+        """All completions of a rollout, by prompt."""
+        completions = [one for _, group in rollout.seen for one in group]
+        for at, kl, advantage in zip(rollout.places, *self.each(rollout), strict=True):
+            completions[at] |= {"kl": kl, "advantage": advantage}
+        return rollout.seen
+
+    @staticmethod
+    def each(rollout: Rollout) -> tuple[list[float], list[float]]:
+        """The KL of each completion, and the mean advantage of its tokens."""
+        mask = rollout.mask
+        return (rollout.log_ratio * mask).sum(1).tolist(), ((rollout.advantages * mask).sum(1) / mask.sum(1)).tolist()
 
     def save(self, folder: Path, tokens: int) -> None:
         from training.recipes.own_loop import save_state

@@ -44,7 +44,7 @@ class Run:
         self.models = said.get("models", {})  # folders of the models that reward, by name
         self.main = machine.is_main_process()
         self.started = time.time()
-        for name in ("metrics.jsonl", "samples.jsonl") if self.main else ():
+        for name in ("metrics.jsonl", "samples.jsonl", "rollouts.jsonl") if self.main else ():
             close_torn_line(self.dir / name)
 
     @property
@@ -92,9 +92,12 @@ def read_config(run_dir: Path) -> dict[str, Any]:
 
 def close_torn_line(path: Path) -> None:
     """A kill may have left half a line; the next record must not be glued to it."""
-    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-        with path.open("a") as file:
-            file.write("\n")
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            file.write(b"\n")
 
 
 def numbers(values: dict[str, Any]) -> dict[str, Any]:

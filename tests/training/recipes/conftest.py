@@ -110,3 +110,7 @@ def curve(run_dir, name):
 def metrics(run_dir):
     path = run_dir / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rollouts(run_dir):
+    return [json.loads(line) for line in (run_dir / "rollouts.jsonl").read_text().splitlines()]

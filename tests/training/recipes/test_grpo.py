@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.training.recipes.conftest import curve, metrics, train_here
+from tests.training.recipes.conftest import curve, metrics, rollouts, train_here
 from tests.training.recipes.test_ppo import questions
 from training.recipes import recipe
 from training.recipes.config import read
@@ -41,6 +41,15 @@ def test_a_policy_learns_what_is_rewarded(make_group, name):
     assert wanted <= steps[0].keys()
     samples = [json.loads(line) for line in (run_dir / "samples.jsonl").read_text().splitlines()]
     assert len(samples) == 64 and samples[0]["parts"].keys() >= {"length", "advantage"}
+    groups = rollouts(run_dir)
+    assert len(groups) == 20 * 4 and {len(group["completions"]) for group in groups} == {8}
+    for step, line in enumerate(steps, 1):
+        told = [one for group in groups if group["step"] == step for one in group["completions"]]
+        assert sum(one["reward"] for one in told) / 32 == pytest.approx(line["reward"], abs=1e-4)
+        assert all(one["reward"] == pytest.approx(-0.05 * one["parts"]["length"]) for one in told)
+    assert all(abs(sum(one["advantage"] for one in group["completions"])) < 1e-3 for group in groups)
+    assert all(one["kl"] == pytest.approx(0, abs=1e-4) for group in groups[:4] for one in group["completions"])
+    assert sum(one["kl"] for group in groups[-8:] for one in group["completions"] if "kl" in one) > 0.1
 
 
 def trainer_of(run_dir):
@@ -60,6 +69,17 @@ def trainer_of(run_dir):
     trainer.current_gradient_accumulation_steps = 1
     trainer.model.train()
     return trainer
+
+
+def test_of_a_long_run_whole_groups_are_kept_from_its_first_step_to_its_last(make_group):
+    run_dir = make_group(max_steps=8, rollouts_kept=8 * 8)
+    train_here(run_dir)
+    groups = rollouts(run_dir)
+    assert [group["step"] for group in groups] == list(range(1, 9))
+    assert all(len(group["completions"]) == 8 for group in groups)
+    assert groups[0]["completions"][0].keys() == {
+        *("completion", "reward", "parts", "why", "advantage", "tokens", "ended")
+    }  # without a reference there is no KL
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.training.recipes.conftest import curve, metrics, train_here
+from tests.training.recipes.conftest import curve, metrics, rollouts, train_here
 from tests.training.recipes.test_ppo import Killed, assert_equal_weights, questions
 from training.recipes import best_of_n, online_dpo, recipe
 from training.recipes.config import read
@@ -33,6 +33,10 @@ def test_online_dpo_learns_which_of_its_answers_are_better(make_own):
     assert {"rewards/margins", "rewards/accuracies", "frac_reward_zero_std", "num_tokens"} <= steps[0].keys()
     samples = [json.loads(line) for line in (run_dir / "samples.jsonl").read_text().splitlines()]
     assert {sample["step"] for sample in samples} == {20, 25} and "length" in samples[0]["parts"]
+    for group in rollouts(run_dir):
+        marked = {one["mark"]: one for one in group["completions"] if "mark" in one}
+        assert not marked or marked["chosen"]["reward"] > marked["rejected"]["reward"]
+        assert all("kl" in one for one in marked.values())
 
 
 def test_equal_rewards_make_no_pair_and_leave_the_policy_alone(make_own, base_model):
@@ -85,6 +89,8 @@ def test_best_of_n_imitates_the_best_of_its_answers(make_own, ending):
     drawn = [json.loads(line) for line in (run_dir / "drawn.jsonl").read_text().splitlines()]
     assert {line["split"] for line in drawn} == {"train", "eval"} and len(drawn) == 28
     assert all(line["reward"] >= line["mean"] - 1e-9 for line in drawn if line["reward"] is not None)
+    groups = rollouts(run_dir)
+    assert len(groups) == 24 and all([one.get("mark") for one in g["completions"]].count("best") == 1 for g in groups)
     first = metrics(run_dir)[0]["values"]
     assert first["reward_best"] > first["reward"] and curve(run_dir, "loss")[-1] < curve(run_dir, "loss")[0]
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.training.recipes.conftest import curve, metrics, result, start, train_here, write_rows
+from tests.training.recipes.conftest import curve, metrics, result, rollouts, start, train_here, write_rows
 from training.recipes import ppo, recipe, rl
 from training.recipes.config import read
 from training.recipes.run import Run
@@ -75,6 +75,12 @@ def test_a_policy_learns_what_is_rewarded_and_says_how(make_ppo):
     samples = [json.loads(line) for line in (run_dir / "samples.jsonl").read_text().splitlines()]
     assert {sample["step"] for sample in samples} == {10, 20, 25}
     assert {"length", "advantage", "kl"} <= samples[0]["parts"].keys() and samples[0]["prompt"][0]["role"] == "user"
+    groups = rollouts(run_dir)
+    assert len(groups) == 25 * 8 and {len(group["completions"]) for group in groups} == {8}
+    told = [one for group in groups if group["step"] == 20 for one in group["completions"]]
+    assert sum(one["kl"] for one in told) / 64 == pytest.approx(steps[19]["objective/kl"], rel=1e-3)
+    assert sum(one["reward"] for one in told) / 64 == pytest.approx(steps[19]["reward"], rel=1e-3)
+    assert {one["ended"] for one in told} <= {True, False} and all(group["reference"] for group in groups)
     assert (run_dir / "model" / "value_head" / "model.safetensors").exists()
     assert "proximal policy optimization" in (run_dir / "model" / "README.md").read_text()
 
