@@ -34,8 +34,9 @@ class Size:
 
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "save_steps": 0, "logging_steps": 25}
 LEARN |= {"eval_on_start": False, "warmup_ratio": 0.05, "per_device_train_batch_size": 16}
+BRIEF = {"num_train_epochs": 2}
 SIZES = {
-    "minute": Size(demonstrations=11_200, problems=1_500, samples=2, held_out=60, shortest=2, longest=4),
+    "minute": Size(demonstrations=11_200, problems=1_500, samples=2, held_out=60, shortest=2, longest=4, reward=BRIEF),
     "full": Size(demonstrations=12_800, problems=3_000, samples=2, held_out=200),
 }
 
@@ -129,7 +130,7 @@ class Ground:
     def reward_model(self, recipe: str, rows: Iterator[dict], **own: Any) -> Path:
         rows = list(rows)
         settings = (
-            LEARN | {"learning_rate": 5e-4, "step_separator": r"\n", "num_train_epochs": 2} | self.size.reward | own
+            LEARN | {"learning_rate": 5e-4, "step_separator": r"\n", "num_train_epochs": 6} | self.size.reward | own
         )
         held_out = rows[: len(rows) // 20]
         kept = rows[len(held_out) :]
