@@ -1,6 +1,6 @@
 """Verifiers of steps: recompute what a step computes, and say right, wrong, or nothing, and why."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,9 +18,6 @@ class Judged:
 
     rating: int | None
     note: str = ""
-
-
-StepVerifier = Callable[[Sequence[str]], list[Judged]]
 
 
 def arithmetic(steps: Sequence[str]) -> list[Judged]:
@@ -136,6 +133,3 @@ def shown(side: Side) -> str:
     """
     value = compute(side.tokens).low
     return str(value) if value.denominator == 1 and value < 10**SHOWN else f"{float(value):.6g}"
-
-
-STEP_VERIFIERS: dict[str, StepVerifier] = {"arithmetic": arithmetic}

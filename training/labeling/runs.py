@@ -17,9 +17,11 @@ from training import background, serving, wake
 from training.labeling.kinds import BadLabeling, Kind, kind, resolved
 from training.labeling.traces import Said, Trace
 from training.models import ModelVersion, StepLabelRun
+from training.sandbox import NoSandbox
 
 logger = logging.getLogger(__name__)
 SOURCE = 120  # characters of a name
+REASONS = 20  # why traces got no label, told apart
 KEPT = "What is labeled is kept: start it again and let it label only what it has not."
 WHICH = {
     "all": "all traces",
@@ -147,7 +149,7 @@ def run_labeling(run: StepLabelRun) -> None:
         message = outcome(run, progress.report)
     except asyncio.CancelledError:
         status = "cancelled"
-    except serving.ServingError as error:
+    except (serving.ServingError, NoSandbox) as error:
         status, message = "failed", f"{error} {KEPT}"
     except Exception as error:  # anything else would be tried again and again
         logger.exception("labeling run %s", run.pk)
@@ -184,10 +186,12 @@ class Progress:
         """What is left to do, in groups; a trace is handed out once."""
         of, left = kind(self.run.kind), self.run.total - self.totals["done"]
         rows = labelable(self.run).filter(prompt_id__gt=self.after).exclude(prompt_id__in=self.beyond)
-        rows = rows.values_list("prompt", "prompt__messages", "steps", "text", "prompt__reference")
+        columns = ("prompt", "prompt__messages", "steps", "text", "prompt__reference", "prompt__metadata", "metadata")
+        rows = rows.values_list(*columns)
         while left > 0:
             last = self.pending[-1][-1] if self.pending else self.after
-            group = [Trace(*row) for row in rows.filter(prompt_id__gt=last)[: min(of.GROUP, left)]]
+            found = rows.filter(prompt_id__gt=last)[: min(of.GROUP, left)]
+            group = [Trace(*row, {**problem, **own}) for *row, problem, own in found]
             if not group:
                 return
             left -= len(group)
@@ -208,7 +212,8 @@ class Progress:
         self.totals["done"] += 1
         self.cost.update(said.cost)
         if said.unsaid or said.empty:
-            self.unsaid[said.unsaid or "it says nothing of any step"] += 1
+            why = said.unsaid or "it says nothing of any step"
+            self.unsaid[why if why in self.unsaid or len(self.unsaid) < REASONS else "other reasons"] += 1
             return
         self.totals["labeled"] += 1
         for rating in said.ratings:
@@ -284,6 +289,9 @@ def outcome(run: StepLabelRun, report: dict[str, Any]) -> str:
         said.append(f"{cut:.0%} of the completions were cut: allow more tokens.")
     if cost.get("unread"):
         said.append(f"{cost['unread']:,} of {cost['asked']:,} answers could not be read as a verdict.")
+    if cost.get("unfit"):
+        many = "s" * (cost["unfit"] != 1)
+        said.append(f"Tests of {cost['unfit']:,} step{many} could not judge; their notes say why.")
     return " ".join(said)
 
 

@@ -14,6 +14,7 @@ class Trace:
     steps: list[str]
     text: str
     reference: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)  # its own, else its problem's
 
     def prefix(self, steps: int, separator: str = "") -> str:
         r"""The solution up to and with so many steps and what divides them from the next: as written, or `separator`.

