@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
+from training import rollouts
 from training.alarms import Watch
 from training.children import Child
 from training.metrics import KEEP_EVERY, catch_up
@@ -44,6 +45,7 @@ class Follower:
         self.job, self.run_dir, self.name = job, run_dir, job.worker
         self.metrics = Tail(run_dir / "metrics.jsonl", next_line(job.metrics))
         self.samples = Tail(run_dir / "samples.jsonl", next_line(job.samples))
+        self.rollouts = Tail(run_dir / rollouts.FILE, next_line(job.rollouts))
         self.watch = Watch({alarm["kind"] for alarm in job.alarms})
         for step, values in reversed(list(job.metrics.order_by("-line").values_list("step", "values")[:100])):
             self.watch.feed(step, values)
@@ -72,14 +74,15 @@ class Follower:
     def read(self, everything: bool) -> bool:
         """Move new lines into rows. False when the row is not ours any more."""
         while True:
-            metrics, samples = self.metrics.peek(), self.samples.peek()
-            mine = self.keep(metrics.rows, samples.rows, everything)
-            self.metrics.advance(metrics)
-            self.samples.advance(samples)
-            if not mine or not (metrics.more or samples.more):
+            files = self.metrics, self.samples, self.rollouts
+            pieces = [file.peek() for file in files]
+            mine = self.keep(*(piece.rows for piece in pieces), everything)
+            for file, piece in zip(files, pieces, strict=True):
+                file.advance(piece)
+            if not mine or not any(piece.more for piece in pieces):
                 return mine
 
-    def keep(self, metrics: list, samples: list, everything: bool) -> bool:
+    def keep(self, metrics: list, samples: list, groups: list, everything: bool) -> bool:
         changes = self.progress(metrics) | self.log(everything)
         mine = TrainingJob.objects.filter(pk=self.job.pk, worker=self.name)
         with transaction.atomic():
@@ -89,6 +92,8 @@ class Follower:
             if samples:
                 rows = [sample_of(self.job, line, record) for line, record in samples]
                 Sample.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)
+            if groups:
+                rollouts.keep([rollouts.row_of(self.job, line, record) for line, record in groups])
             ours = mine.update(**changes) if changes else mine.exists()
         self.unthinned += len(metrics)
         if self.unthinned >= KEEP_EVERY or (everything and self.unthinned):

@@ -203,6 +203,31 @@ class Sample(models.Model):
         constraints = [models.UniqueConstraint(fields=["job", "line"], name="sample_once")]
 
 
+class RolloutGroup(models.Model):
+    """One line of rollouts.jsonl: a prompt of a step, and all completions that were drawn for it and rewarded."""
+
+    job = models.ForeignKey(TrainingJob, models.CASCADE, related_name="rollouts")
+    line = models.IntegerField()
+    step = models.IntegerField()
+    place = models.IntegerField()  # among the step's prompts
+    low = models.JSONField(default=dict)  # of every number of its completions the lowest, and
+    high = models.JSONField(default=dict)  # the highest (training.rollouts)
+    prompt = models.JSONField()
+    reference = models.TextField(blank=True)
+    completions = models.JSONField(default=list)  # {reward, parts, why, advantage, kl, tokens, ended, mark} of each
+    text = models.TextField()  # what prompt and completions say, to be searched
+
+    class Meta:
+        ordering = ["line"]
+        constraints = [models.UniqueConstraint(fields=["job", "step", "place"], name="rollouts_once")]
+        indexes = [models.Index(fields=["job", "line"], name="rollouts_by_line")]
+
+    @property
+    def texts(self) -> list[str]:
+        """What its completions say."""
+        return self.text.split("\x1e")[1:]
+
+
 class Curves(models.Model):
     """A job's metrics up to `line`, thinned to what a screen shows (training.curves)."""
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from django.conf import settings
 
 from annotation.store import store
-from training import executors, hosts
-from training.models import Metric, Sample, TrainingJob
+from training import executors, hosts, rollouts
+from training.models import Metric, RolloutGroup, Sample, TrainingJob
 from training.recipes import RECIPES
 from training.reward_models import rewarding
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors", "tokenizers")
 SECRET = re.compile(r"SECRET|TOKEN(?!IZERS)|PASSW|CREDENTIAL|API_?KEY|PRIVATE|DATABASE|BROKER|SMTP|DSN|^AWS_|^STUDIO_")
 LOGIN = re.compile(r"://[^/\s]*@")  # user:password@ in an address
-HANDED_OVER = ("checkpoints", "metrics.jsonl", "samples.jsonl", "log.txt")
+HANDED_OVER = ("checkpoints", "metrics.jsonl", "samples.jsonl", "rollouts.jsonl", "log.txt")
 
 
 def prepare(job: TrainingJob, came_from: str = "") -> Path:
@@ -96,16 +96,20 @@ def take_over(job: TrainingJob, run_dir: Path) -> None:
 
 def restore(job: TrainingJob, run_dir: Path) -> None:
     """Lines the database knows of stand in the files too, so that line numbers go on where they were."""
-    for name, rows in (("metrics.jsonl", Metric), ("samples.jsonl", Sample)):
+    for name, rows in (("metrics.jsonl", Metric), ("samples.jsonl", Sample), (rollouts.FILE, RolloutGroup)):
         known = rows.objects.filter(job=job).order_by("line")
         if (run_dir / name).exists() or not known.exists():
             continue
-        lines = {row.line: json.dumps(as_line(row), ensure_ascii=False) for row in known.iterator()}
-        text = "\n".join(lines.get(number, "") for number in range(max(lines) + 1))
-        (run_dir / name).write_text(text + "\n", encoding="utf-8")
+        with (run_dir / name).open("w", encoding="utf-8") as file:
+            written = 0
+            for row in known.iterator(500):
+                file.write("\n" * (row.line - written) + json.dumps(as_line(row), ensure_ascii=False) + "\n")
+                written = row.line + 1
 
 
-def as_line(row: Metric | Sample) -> dict:
+def as_line(row: Metric | Sample | RolloutGroup) -> dict:
+    if isinstance(row, RolloutGroup):
+        return rollouts.as_line(row)
     names = ("time", "values") if isinstance(row, Metric) else ("prompt", "completion", "reward", "parts")
     return {name: getattr(row, name) for name in ("step", *names)}
 

@@ -17,6 +17,7 @@ from training import jobs as engine
 from training.launch_form import changed
 from training.models import TrainingJob
 from training.recipes import RECIPES
+from training.views import rollouts
 from training.views.curves import as_trace, visible
 
 PAGE = 50
@@ -73,14 +74,15 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(visible(request.user), pk=pk)
     if run.ended and not run.seen and run.created_by_id == request.user.pk:
         TrainingJob.objects.filter(pk=pk).update(seen=True)
-    tab = request.GET.get("tab") if request.GET.get("tab") in TABS else "samples"
+    tabs = rollouts.TAB | TABS if rollouts.draws(run) else TABS
+    tab = request.GET.get("tab") if request.GET.get("tab") in tabs else next(iter(tabs))
     part = request.GET.get("part") if request.htmx and request.GET.get("part") in ("state", "tab") else None
     context = {
         "place": "train",
         "project": run.project,
         "job": run,
         "tab": tab,
-        "tabs": TABS,
+        "tabs": tabs,
         "tab_template": f"training/job_{tab}.html",
         "manager": run.project.role_of(request.user) == "manager",
         "runs": [as_trace(run)],
@@ -88,7 +90,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if part == "tab" and tab == "samples" and not run.ended and request.GET.get("seen") == newest(run):
         return HttpResponse(status=204)  # nothing new: what is open on the page stays open
     context |= {} if part == "tab" else state(run)
-    context |= {} if part == "state" else TAB_CONTEXT[tab](run)
+    if part != "state":
+        context |= rollouts.listed(run, request.GET) if tab == "rollouts" else TAB_CONTEXT[tab](run)
     return render(request, f"training/job.html#{part}" if part else "training/job.html", context)
 
 
