@@ -19,8 +19,10 @@ from annotation.ranks import Invalid
 from annotation.slots import TooLate
 from annotation.steps.labeling import REASONS, next_trace, submit_steps
 from annotation.store import NotInStore, store
+from studio import labeling_api
 from studio.models import ApiToken
 from training.jobs import BadJob, cancel, launch
+from training.labeling.kinds import BadLabeling
 from training.models import ModelVersion, SearchRun, TrainingJob
 from training.recipes.config import BadConfig
 from training.searching import BadSearch, queue_search
@@ -298,19 +300,21 @@ def with_role(found: Project, user) -> Project:
 
 
 def refuse(status: int):
-    """An exception handler that answers with the exception's own sentence."""
+    """An exception handler that answers with the exception's own sentence, under the field it is about."""
 
     def handler(request, error):
         detail = error.errors if isinstance(error, Invalid) else str(error)
+        if field := getattr(error, "field", ""):
+            detail = {field: detail}
         return api.create_response(request, {"detail": detail}, status=status)
 
     return handler
 
 
-for kind in (Invalid, BadFile, NotFrozen, BadJob, BadConfig, BadSearch):
+for kind in (Invalid, BadFile, NotFrozen, BadJob, BadConfig, BadSearch, BadLabeling):
     api.add_exception_handler(kind, refuse(422))
 api.add_exception_handler(TooLate, refuse(409))
 api.add_exception_handler(PermissionDenied, refuse(403))
 api.add_exception_handler(NotInStore, refuse(404))
-for prefix in (labels, datasets, trainings):
+for prefix in (labels, labeling_api.router, datasets, trainings):
     api.add_router("", prefix)

@@ -1,8 +1,10 @@
 """The kinds of machines that label steps: a new one is a module and a line here."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from math import isfinite
 from typing import Any, Protocol
 
 from annotation.models import Project
@@ -70,7 +72,8 @@ def kind(name: str) -> Kind:
 def resolved(of: Kind, given: dict[str, Any]) -> dict[str, Any]:
     """Every setting with its value. Raises BadLabeling naming the one that is wrong."""
     if unknown := set(given) - set(of.SETTINGS):
-        raise BadLabeling(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(of.SETTINGS)}.")
+        words = ", ".join(sorted(unknown))
+        raise BadLabeling(f"{words}: no such setting; there are {', '.join(of.SETTINGS)}.", min(unknown))
     return {name: value_of(name, setting, given.get(name)) for name, setting in of.SETTINGS.items()}
 
 
@@ -82,11 +85,10 @@ def value_of(name: str, setting: Setting, value: Any) -> Any:
     if value is None or value == "":
         return setting.default
     if setting.many:
+        if not isinstance(value, (list, tuple)):
+            raise BadLabeling(f"{setting.label} is {value!r:.40}; it should be a list.", name)
         return [str(each) for each in value]
-    try:
-        value = type(setting.default)(value)
-    except (TypeError, ValueError):
-        raise BadLabeling(f"{setting.label} is {value!r:.40}; it should be a number.", name) from None
+    value = typed(name, setting, value)
     if setting.choices and value not in setting.choices:
         raise BadLabeling(f"{setting.label} is {value!r:.40}; choose one of {', '.join(setting.choices)}.", name)
     low, high = setting.least, setting.most
@@ -94,3 +96,17 @@ def value_of(name: str, setting: Setting, value: Any) -> Any:
         bounds = f"from {low} to {high}" if high is not None else f"{low} or more"
         raise BadLabeling(f"{setting.label} is {value}; it should be {bounds}.", name)
     return value
+
+
+def typed(name: str, setting: Setting, value: Any) -> Any:
+    """The value as its default's type has it; text may write a number, a number is not cut to fit."""
+    kind = type(setting.default)
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is not str and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            made = kind(value)
+            if (isinstance(value, str) or made == value) and (kind is int or isfinite(made)):
+                return made
+    what = {str: "text", int: "a whole number", float: "a number"}[kind]
+    raise BadLabeling(f"{setting.label} is {value!r:.40}; it should be {what}.", name)

@@ -18,9 +18,11 @@ from training.labeling.kinds import BadLabeling, Kind, kind, resolved
 from training.labeling.traces import Said, Trace
 from training.models import ModelVersion, StepLabelRun
 from training.sandbox import NoSandbox
+from training.tail import clean
 
 logger = logging.getLogger(__name__)
 SOURCE = 120  # characters of a name
+TOLD = ("labeled", "steps", "good", "bad", "left_out", "unsaid", "cost", "seconds")  # of a report
 REASONS = 20  # why traces got no label, told apart
 KEPT = "What is labeled is kept: start it again and let it label only what it has not."
 WHICH = {
@@ -82,15 +84,19 @@ def prepared(project, kind_name, model, given, user, name="", which="all", most=
     """The run as it would be, not saved. Raises BadLabeling."""
     if project.kind != "steps":
         raise BadLabeling(f"{project} is no project of kind steps: it has no steps to label.")
-    if which not in WHICH or again not in AGAIN:
-        raise BadLabeling(f"Which traces: {', '.join(WHICH)}; again: {', '.join(filter(None, AGAIN))}.")
+    if which not in WHICH:
+        raise BadLabeling(f"Which traces is {which!r:.40}; choose one of {', '.join(WHICH)}.", "which")
+    if again not in AGAIN:
+        raise BadLabeling(f"Again is {again!r:.40}; choose one of {', '.join(filter(None, AGAIN))}.", "again")
+    if most is not None and most < 1:
+        raise BadLabeling(f"At most {most} traces are none; it should be 1 or more.", "most")
     of = kind(kind_name)
-    settings = resolved(of, given)
+    settings = resolved(of, clean(given))
     model = model if of.MAKES else None
     if model and model.makes not in of.MAKES:
         raise BadLabeling(f"{model} is a {model.get_makes_display().lower()}, which cannot do this.", "model")
     of.check(project, model, settings)
-    source = (name.strip() or of.name(model, settings))[:SOURCE]
+    source = (clean(name).strip() or of.name(model, settings))[:SOURCE]
     settings |= {"which": which, "most": most, "again": again}
     run = StepLabelRun(
         project=project, kind=kind_name, source=source, model=model, settings=settings, created_by=user,
@@ -293,6 +299,14 @@ def outcome(run: StepLabelRun, report: dict[str, Any]) -> str:
         many = "s" * (cost["unfit"] != 1)
         said.append(f"Tests of {cost['unfit']:,} step{many} could not judge; their notes say why.")
     return " ".join(said)
+
+
+def told(run: StepLabelRun) -> dict[str, Any]:
+    """A run for programs: without what it needs to go on."""
+    report = {name: run.report[name] for name in TOLD if name in run.report}
+    known = {"id": run.pk, "kind": run.kind, "source": run.name, "model": run.model and run.model.slug}
+    far = {"status": run.status, "done": run.done, "total": run.total, "eta": None if run.ended else run.eta}
+    return known | far | {"settings": run.settings, "message": run.message, "report": report}
 
 
 def cancel(run: StepLabelRun) -> None:

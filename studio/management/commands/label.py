@@ -1,10 +1,12 @@
-"""Label steps by machine: studio label PROJECT monte-carlo|verifier|model|consensus [--model M] [--wait]."""
+"""Label steps by machine: studio label PROJECT monte-carlo|verifier|model|consensus; without a kind, list its runs."""
 
 import time
 
 from django.core.management.base import CommandError
+from django.db.models import CharField
+from django.db.models.functions import Cast
 
-from studio.commands import Verb, acting_user, model_named, project_named
+from studio.commands import Verb, acting_user, model_named, one_of, project_named
 from training.labeling import runs
 from training.labeling.estimates import estimated
 from training.labeling.kinds import KINDS, BadLabeling, kind
@@ -16,7 +18,10 @@ class Command(Verb):
 
     def arguments(self, parser) -> None:
         parser.add_argument("project")
-        parser.add_argument("kind", choices=list(KINDS))
+        parser.add_argument("kind", nargs="?", choices=list(KINDS))
+        action = parser.add_mutually_exclusive_group()
+        action.add_argument("--show", metavar="ID", help="a run of the project")
+        action.add_argument("--cancel", metavar="ID", help="stop it; what is labeled stays")
         parser.add_argument("--model", help="who completes, or judges")
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
         parser.add_argument("--source", action="append", default=[], help="for consensus: a source, as kind:name")
@@ -27,10 +32,24 @@ class Command(Verb):
         parser.add_argument("--estimate", action="store_true", help="only say what it would cost")
         parser.add_argument("--wait", action="store_true", help="do it here unless a worker does; stay to the end")
 
-    def handle(self, project: str, kind: str, user: str | None, **options) -> None:
+    def handle(self, project: str, kind: str | None, **options) -> None:
+        found = project_named(project)
+        if pk := options["show"] or options["cancel"]:
+            return self.act(run_numbered(found, pk), options)
+        if kind is None:
+            made = list(found.step_label_runs.select_related("model"))
+            return self.emit(list(map(runs.told, made)), "\n".join(map(sentence, made)) or "No run of labels yet.")
+        self.start(found, kind, options)
+
+    def act(self, run: StepLabelRun, options: dict) -> None:
+        if options["cancel"]:
+            runs.cancel(run)
+        self.end(run, options["wait"])
+
+    def start(self, project, kind: str, options: dict) -> None:
         given = settings_of(kind, options["set"]) | ({"sources": options["source"]} if options["source"] else {})
         model = model_named(options["model"]) if options["model"] else None
-        asked = (project_named(project), kind, model, given, acting_user(user))
+        asked = (project, kind, model, given, acting_user(options["user"]))
         more = {name: options[name] for name in ("name", "which", "most", "again")}
         try:
             if options["estimate"]:
@@ -38,12 +57,17 @@ class Command(Verb):
             run = runs.queue_run(*asked, **more)
         except BadLabeling as error:
             raise CommandError(str(error)) from error
-        if options["wait"]:
-            runs.run_labeling(run)
-            self.follow(run)
-        self.emit(described(run), sentence(run))
+        self.end(run, options["wait"])
         if run.status in ("failed", "cancelled"):
             raise SystemExit(1)
+
+    def end(self, run: StepLabelRun, wait: bool) -> None:
+        """Say how it is; in the end, if somebody waits for that."""
+        if wait:
+            runs.run_labeling(run)
+            self.follow(run)
+        run.refresh_from_db()
+        self.emit(runs.told(run), sentence(run))
 
     def say_estimate(self, run: StepLabelRun) -> None:
         found = vars(estimated(run))
@@ -63,11 +87,9 @@ def settings_of(name: str, pairs: list[str]) -> dict:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def described(run: StepLabelRun) -> dict:
-    kept = ("labeled", "steps", "good", "bad", "left_out", "unsaid", "cost", "seconds")
-    report = {name: run.report[name] for name in kept if name in run.report}
-    known = {"id": run.pk, "source": run.name, "status": run.status, "done": run.done, "total": run.total}
-    return known | {"message": run.message, "report": report}
+def run_numbered(project, pk: str) -> StepLabelRun:
+    rows = project.step_label_runs.annotate(number=Cast("pk", CharField()))
+    return one_of(rows, "number", pk, "run of labels")
 
 
 def sentence(run: StepLabelRun) -> str:
