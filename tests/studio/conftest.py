@@ -26,6 +26,7 @@ from training.models import (
     Strategy,
     TrainingJob,
 )
+from training.rollouts import row_of
 from training.search import search
 from training.search_draw import Move, Scored, Settings
 from training.searching import KNOBS
@@ -51,12 +52,16 @@ def world(project, make_prompt, alice, bob):
     ModelVersion.objects.create(name="base", slug="base-v1")
     job = TrainingJob.objects.create(
         name="dpo", project=project, dataset=kept, recipe="dpo", base_model=model, created_by=alice, status="failed",
+        settings={"rollouts_kept": 8},
         error={"class": "crash", "message": "It broke", "advice": "Mend it"}, log="last words",
         alarms=[{"kind": "nan", "step": 1, "message": "NaN", "advice": "Lower it"}],
     )  # fmt: skip
     messages = [{"role": "user", "content": "Hello?"}]
     Sample.objects.create(job=job, line=0, step=1, prompt=messages, completion="Hi.")
     Metric.objects.create(job=job, line=0, step=1, time=1.0, values={"loss": 1.0})
+    drawn = {"completion": "Hi.", "reward": 1.0, "parts": {"exact": 1.0}, "why": {"exact": "equal"}, "tokens": 2}
+    rollouts = row_of(job, 0, {"step": 1, "prompt": messages, "completions": [drawn], "reference": "4"})
+    rollouts.save()
     comparison = Comparison.objects.create(created_by=alice, project=project, messages=messages, blind=False)
     for column, which in enumerate((model, second)):
         Answer.objects.create(comparison=comparison, column=column, model=which, text="Hi.", seconds=1, tokens=1)
@@ -78,7 +83,7 @@ def world(project, make_prompt, alice, bob):
     return {
         "project": project.slug, "prompt": prompt.pk, "dataset": dataset.slug, "model": model.slug, "job": job.pk,
         "import": came.pk, "comparison": comparison.pk, "run": run.pk, "preflight": preflight.pk,
-        "labeling": labeling.pk, "trial": trial.pk,
+        "labeling": labeling.pk, "trial": trial.pk, "rollouts": rollouts.pk,
     } | searched  # fmt: skip
 
 

@@ -225,7 +225,7 @@ def test_a_problem_is_searched_and_strategies_are_evaluated(read, studio, regist
 def test_a_model_answers_the_prompts_of_a_project(read, registered, project, tmp_path):
     (tmp_path / "prompts.txt").write_text("Alone?\n")
     read("import", project.slug, tmp_path / "prompts.txt")
-    asked = ["generate", "small-v1", "--project", project.slug, "--n", 2, "--max-tokens", 4, "--temperature", 1.5]
+    asked = ["generate", "small-v1", "--project", project.slug, "--n", 2, "--max-tokens", 16, "--seed", 7]
     assert read(*asked) == {"status": "succeeded", "done": 1}
     assert read(*asked) == {"done": 0}
 

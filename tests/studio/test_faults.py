@@ -72,6 +72,7 @@ def test_an_outsiders_token_opens_nothing_of_the_api(client, carol, world):
         "/datasets/": "dataset",
         "/jobs/": "job",
         "/searches/": "search",
+        "/step-labels/": "labeling",
     }
     asked, before = 0, counts()
     for path, verbs in paths.items():

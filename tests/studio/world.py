@@ -36,6 +36,7 @@ def filled(path: str, world: dict) -> str:
         if path.startswith(start):
             path = path.replace("<int:pk>", str(world[what]))
             path = path.replace("<slug:slug>", str(world["project" if start.startswith("projects") else what]))
+            path = path.replace("<int:group>", str(world["rollouts"]))
     for part, value in FIXED.items():
         path = path.replace(part, value)
     assert "<" not in path, f"{path}: say in MEANS what it shows"
@@ -50,7 +51,7 @@ def everywhere(world: dict) -> list[str]:
     """Every page there is that a browser shows."""
     own = [filled(path, world) for path in patterns() if not path.startswith(ELSEWHERE)]
     job, project = reverse("job", args=[world["job"]]), reverse("project", args=[world["project"]])
-    more = [f"{job}?tab={tab}" for tab in ("samples", "log", "settings", "machine", "files")]
+    more = [f"{job}?tab={tab}" for tab in ("rollouts", "samples", "log", "settings", "machine", "files")]
     more += [f"{project}?agreement=1", f"/train/new/?check={world['preflight']}", f"/train/overlay/?run={world['job']}"]
     more += [
         f"/compare/?draw={world['project']}",

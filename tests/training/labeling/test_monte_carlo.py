@@ -174,7 +174,7 @@ def test_a_served_model_labels_through_the_model_server(registered, make_trace, 
     ("given", "sentence"),
     [
         ({"n": 0}, "Completions a step is 0; it should be from 1 to 128"),
-        ({"n": "many"}, "should be a number"),
+        ({"n": "many"}, "should be a whole number"),
         ({"verifier": "luck"}, "choose one of math, exact, last_number"),
         ({"colour": "red"}, "no such setting"),
     ],
