@@ -16,13 +16,20 @@ from training.rundir import environment, place, write_config
 
 TIMEOUT = 600  # seconds
 SILENT = timedelta(seconds=20)  # a message not taken for so long may be lost
+KEPT = timedelta(days=7)  # settings are checked again before a launch long after
 
 
 def ask(user, **fields) -> Preflight:
     """Queue a look at these rows, this model and these settings."""
+    sweep()
     check = Preflight.objects.create(created_by=user, **fields)
     wake.on_commit("training.tasks.preflight", check.pk)
     return check
+
+
+def sweep() -> None:
+    """Forget checks of last week."""
+    Preflight.objects.filter(created__lt=timezone.now() - KEPT).delete()
 
 
 def run(check: Preflight) -> None:

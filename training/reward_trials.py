@@ -1,8 +1,11 @@
 """Try rewards in a worker: on one completion, or on a sample of a dataset before a run is launched."""
 
 import json
+from datetime import timedelta
 from itertools import islice
 from typing import Any
+
+from django.utils import timezone
 
 from annotation.models import Completion, Dataset
 from annotation.store import store
@@ -18,6 +21,7 @@ SAMPLE = 64  # completions scored of a dataset
 GROUP = 8  # of one prompt at most
 LONGEST = 200_000  # characters of a completion
 PATIENCE = 120.0  # seconds one reward may take
+KEPT = timedelta(days=7)  # a trial is looked at when it ends, and seldom again
 
 
 def ask(user: Any, rewards: str, prompt: str, completion: str, columns: dict[str, Any]) -> RewardTrial:
@@ -34,9 +38,15 @@ def ask_sample(user: Any, rewards: str, dataset: Dataset) -> RewardTrial:
 
 
 def queued(user: Any, **fields: Any) -> RewardTrial:
+    sweep()
     trial = RewardTrial.objects.create(created_by=user, **fields)
     wake.on_commit(TASK, trial.pk)
     return trial
+
+
+def sweep() -> None:
+    """Forget trials of last week."""
+    RewardTrial.objects.filter(created__lt=timezone.now() - KEPT).delete()
 
 
 def wake_lost() -> int:

@@ -322,6 +322,17 @@ def test_a_check_whose_worker_died_is_given_up_in_the_end(client, form):
     assert Preflight.objects.get().status == "failed"
 
 
+def test_checks_of_last_week_are_forgotten_when_another_is_asked_for(client, form):
+    for days in (6, 8):
+        client.post("/train/new/", form())
+        Preflight.objects.filter(pk=Preflight.objects.first().pk).update(created=timezone.now() - timedelta(days=days))
+    kept, gone = Preflight.objects.order_by("pk")
+    client.post("/train/new/", form())
+    newest = Preflight.objects.first()
+    assert set(Preflight.objects.all()) == {kept, newest} and newest not in (kept, gone)
+    assert client.get(f"/train/new/?check={gone.pk}").status_code == 404
+
+
 def test_token_pieces_and_messages_are_never_markup(client, form, checked, rows):
     evil = "<script>alert(1)</script>"
     row = {"prompt": [{"role": "user", "content": evil}], "chosen": [{"role": "assistant", "content": evil}]}

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation.freeze import freeze
 from annotation.models import Completion, fingerprint
@@ -242,6 +244,15 @@ def test_a_list_that_cannot_be_used_is_no_check(launch, text, about):
     response = launch(**{builder.TEXT: text})
     assert response.status_code == 422 and about in response.content.decode()
     assert not Preflight.objects.exists()
+
+
+def test_trials_of_last_week_are_forgotten_when_another_is_asked_for(manager, alice):
+    recent, old = (reward_trials.ask(alice, "exact 1", "p", "c", {}) for _ in range(2))
+    for trial, days in ((recent, 6), (old, 8)):
+        RewardTrial.objects.filter(pk=trial.pk).update(created=timezone.now() - timedelta(days=days))
+    newest = reward_trials.ask(alice, "exact 1", "p", "c", {})
+    assert set(RewardTrial.objects.all()) == {recent, newest}
+    assert manager.get(reverse("reward_trial", args=[old.pk])).status_code == 404
 
 
 def test_learned_rewards_are_what_the_model_server_says(alice, registered):
