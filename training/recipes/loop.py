@@ -9,6 +9,7 @@ from training.recipes.chat import Chat
 from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
 from training.recipes.recorder import Sampler, attach, newest_checkpoint
 from training.recipes.run import Run, numbers
+from training.rewards import RewardFailed
 
 NEW_TOKENS = 96  # of a sample
 
@@ -100,10 +101,14 @@ class Session:
         resume = newest_checkpoint(self.run)
         if trainer.eval_dataset is not None and resume is None and self.config.eval_on_start:
             trainer.evaluate()
-        trainer.train(resume_from_checkpoint=resume)
-        stopped = trainer.state.global_step < self.total
-        if trainer.eval_dataset is not None and not stopped:
-            trainer.evaluate()
+        try:
+            trainer.train(resume_from_checkpoint=resume)
+            stopped = trainer.state.global_step < self.total
+            if trainer.eval_dataset is not None and not stopped:
+                trainer.evaluate()
+        except RewardFailed:
+            recorder.save()
+            raise
         recorder.sample()
         metrics = {name: value for name, value in recorder.values.items() if name != "epoch"} | self.counts()
         weights.save(self, trainer.accelerator.unwrap_model(trainer.model), metrics)

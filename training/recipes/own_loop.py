@@ -13,6 +13,7 @@ from training.recipes import machine, rollouts
 from training.recipes.config import BadConfig
 from training.recipes.recorder import newest_checkpoint, publish, step_of
 from training.recipes.run import Diverged, Stop, numbers
+from training.rewards import RewardFailed
 
 
 class OwnLoop:
@@ -29,7 +30,7 @@ class OwnLoop:
             raise BadConfig(f"{session.run.recipe} trains in one process; start it in this interpreter (local)")
         self.session, self.run, self.config = session, session.run, session.config
         self.process, self.values = psutil.Process(), {}
-        self.step = self.first = self.tokens = 0
+        self.step = self.first = self.learned = self.tokens = 0
         self.began = self.then = time.time()
         self.tokens_then = 0
 
@@ -37,13 +38,23 @@ class OwnLoop:
         """Go on from the newest checkpoint, if there is one; `load` reads it and returns what `save` was given."""
         if found := newest_checkpoint(self.run):
             self.tokens = self.tokens_then = load(Path(found))["tokens"]
-            self.step = self.first = step_of(Path(found))
+            self.step = self.first = self.learned = step_of(Path(found))
         self.began = self.then = time.time()
         print(f"training on {self.session.machine.label} from step {self.step} to {self.session.total}", flush=True)
 
     def run_through(self, learner: Any, prompts: int) -> None:
         """Step after step: the learner rolls out answers to so many prompts and learns from them. In between it is
-        evaluated, shows completions, and saves; asked to stop, it saves and leaves."""
+        evaluated, shows completions, and saves; asked to stop, it saves and leaves. When a reward fails for good, what
+        was learned until then is saved first."""
+        try:
+            self.go_through(learner, prompts)
+        except RewardFailed:
+            if self.learned > self.first:
+                self.step = self.learned
+                self.checkpoint(lambda folder: learner.save(folder, self.tokens))
+            raise
+
+    def go_through(self, learner: Any, prompts: int) -> None:
         config, total, kept = self.config, self.session.total, rollouts.of_steps(self.session)
         if self.step == 0 and config.eval_on_start:
             self.log(learner.drawing.evaluate(), trained=False)
@@ -53,6 +64,7 @@ class OwnLoop:
             rollout = learner.roll_out(self.rows(prompts), self.step)
             values = learner.learn(rollout, self.step, total)
             self.tokens += rollout.tokens
+            self.learned = self.step
             self.log(values)
             kept.keep(self.step, learner.groups(rollout))
             if config.sample_every and (self.due(config.sample_every) or Stop.asked or self.step == total):

@@ -74,6 +74,12 @@ class Recorder:
         if self.run.main:
             publish(self.run, f"checkpoint-{state.global_step}")
 
+    def save(self) -> None:
+        """A checkpoint out of turn. Of several processes the others may be waiting elsewhere: then there is none."""
+        if self.trainer.state.global_step > self.first_step and machine.world_size() == 1:
+            self.trainer._save_checkpoint(self.trainer.model, trial=None)
+            self.on_save(self.trainer.args, self.trainer.state, self.trainer.control)
+
     def sample(self) -> None:
         began = time.time()
         if self.run.main and self.run.config.samples and self.run.config.sample_every:

@@ -23,7 +23,8 @@ ADVICE = {
     "disk_full": "Free space on the disk that holds the run; with lora on, checkpoints are far smaller.",
     "bad_config": "Correct the setting named in the message and start again.",
     "bad_data": "Correct the rows named in the message, freeze the dataset again and start again.",
-    "reward_failed": "Correct the reward named in the message, or take it off the list, and resume.",
+    "reward_failed": "Correct the reward named in the message, see that the service it asks answers, or take it off "
+    "the list, and resume.",
     "diverged": "Lower learning_rate to a tenth, raise warmup_ratio, or set precision to fp32.",
     "crash": "The end of log.txt says where it happened.",
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from training.recipes.prompts import columns
 from training.recipes.rows import BadData
+from training.recipes.run import Stop
 
-TRIES = 3  # for a step whose rewards fail
+PAUSES = (2.0, 20.0)  # seconds before the rewards of a step that failed are asked once more, and then again
 
 
 @dataclass
@@ -64,12 +66,28 @@ def score_all(mix: Mix, answers: list[Answer], dense: dict[str, Dense]) -> list[
 def asked(mix: Mix, prompts: list[Any], said: list[Any], beside: dict[str, list[Any]]) -> list[Any]:
     """What the rewards say. Where they failed for every completion they are asked again: a service may be restarting.
     The mix itself ends the run when one fails too often in a row."""
-    for _ in range(TRIES):
-        found = mix(prompts, said, **beside)
-        failed = all(one.total is None and any(why.startswith("Failed") for why in one.why.values()) for one in found)
-        if not failed:
+    found = mix(prompts, said, **beside)
+    for pause in PAUSES:
+        if not failed(found):
             break
+        why = next(f"{name}: {text}" for name, text in found[0].why.items() if text.startswith("Failed"))
+        print(f"{why} It is asked again in {pause:g} s.", flush=True)
+        rest(pause)
+        found = mix(prompts, said, **beside)
     return found
+
+
+def failed(found: Sequence[Any]) -> bool:
+    """Whether no completion has a total, because a reward failed."""
+    broken = (any(why.startswith("Failed") for why in one.why.values()) for one in found if one.total is None)
+    return bool(found) and sum(broken) == len(found)
+
+
+def rest(seconds: float) -> None:
+    """Wait, unless the run is asked to stop."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not Stop.asked:
+        time.sleep(min(0.2, seconds))
 
 
 def check_some(scores: Sequence[Score], step: int) -> None:

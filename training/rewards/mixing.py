@@ -90,7 +90,7 @@ class Mix:
         if isinstance(error, NoSandbox):
             raise error
         if error is not None:
-            raise Unreliable(f"raised {type(error).__name__}: {str(error)[:300]}") from error
+            raise Unreliable(f"raised {type(error).__name__}: {str(error)[:300].rstrip('.')}") from error
         return outcome["said"]
 
 

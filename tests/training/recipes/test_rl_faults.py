@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.recipes.conftest import curve, result, train_here
 from tests.training.recipes.test_ppo import QUICK, SHORT, learner_of, questions
+from training.recipes import scoring
 from training.recipes.preflight import preflight
 from training.recipes.rows import BadData
 from training.recipes.run import explain
@@ -14,6 +15,12 @@ from training.rewards import REWARDS, Kind, RewardFailed
 
 pytestmark = pytest.mark.training
 RECIPES = ("ppo", "grpo", "online_dpo")
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """What failed is asked again without a pause."""
+    monkeypatch.setattr(scoring, "rest", lambda seconds: None)
 
 
 @pytest.fixture
