@@ -3,12 +3,20 @@
 from collections import deque
 from itertools import pairwise
 from math import sqrt
-from statistics import fmean, variance
+from statistics import fmean, median, variance
 from typing import Any
+
+from training.hacking import Evaluation, length_explains, overoptimised, repetition_explains
 
 WINDOW = 10  # points in a mean
 NOISE = 4  # standard errors: a run is looked at at every line, so rare chances come up
 CHANCE_AFTER = 40  # points seen before "stuck at chance" may be said
+COLLAPSED = 0.1  # of the entropy there was, where there was
+UNDECIDED = 0.1  # nats a token or more
+MOST_EVALUATIONS = 200
+FEW_EVALUATIONS = 3  # in a median
+FAR = 20.0, 0.2  # KL to ref_model in nats a completion, and a token: both above, and little of ref_model is left
+USUAL_LENGTH = 100  # tokens, where a run does not say how long its completions are
 ADVICE = {
     "nan": "Resume will not help: launch again with learning_rate a tenth as high, more warm-up, or precision fp32.",
     "logps_falling": "The model unlearns both sides. Lower learning_rate, raise beta, or train SFT on the "
@@ -18,6 +26,16 @@ ADVICE = {
     "names_no_step": "Set bad_step_weight (for whole solutions, wrong_weight) to 0, which balances both classes; train "
     "longer, or raise learning_rate.",
     "diverging": "Stop it and launch again with a lower learning_rate, more warm-up, or a smaller max_grad_norm.",
+    "overoptimised": "Stop it: the best model by gold lies behind. Then reward what gold sees, stay nearer to "
+    "ref_model (a higher beta or kl_coef), or train for fewer steps.",
+    "length_explains": "Read the rollouts with the highest reward. If they are no better, add a part such as "
+    "length -0.1 target=200 to the rewards, or train the reward model on pairs of about equal length.",
+    "repetition_explains": "Read the rollouts with the highest reward. Add a part such as repetition -1 to the "
+    "rewards, or stay nearer to ref_model: a higher beta or kl_coef.",
+    "entropy_collapse": "It stops exploring, and groups of equal completions teach nothing. Lower learning_rate, raise "
+    "temperature, entropy_coef, beta or kl_coef, or add harder prompts.",
+    "kl_runaway": "Raise beta or kl_coef (PPO holds a kl_target by itself), or lower learning_rate. Then read the "
+    "samples: this far from ref_model a reward is easily fooled.",
 }
 ACCURACY = ("rewards/accuracies", "accuracy")
 
@@ -31,6 +49,7 @@ class Watch:
         self.last: dict[str, deque[float]] = {}
         self.seen: dict[str, int] = {}
         self.lowest_loss: float | None = None
+        self.evaluations: deque[Evaluation] = deque(maxlen=MOST_EVALUATIONS)
 
     def feed(self, step: int, values: dict[str, Any]) -> list[dict]:
         found = [("nan", message)] if (message := broken(values)) else []
@@ -38,7 +57,8 @@ class Watch:
             if isinstance(value, int | float):
                 self.remember(name, float(value))
         checks = {"logps_falling": self.falling, "chance": self.at_chance, "diverging": self.diverging}
-        checks["names_no_step"] = self.blind_to_bad
+        checks |= {"names_no_step": self.blind_to_bad, "entropy_collapse": self.collapsed, "kl_runaway": self.far_off}
+        found += self.hacked(step, values)
         found += [(kind, message) for kind, check in checks.items() if (message := check(values))]
         return [self.alarm(kind, step, message) for kind, message in found if kind not in self.raised]
 
@@ -95,6 +115,50 @@ class Watch:
             return ""
         return f"The loss rose from {self.lowest_loss:.3g} to {now:.3g} (means of {WINDOW} log lines)."
 
+    def hacked(self, step: int, values: dict[str, Any]) -> list[tuple[str, str]]:
+        """What this evaluation, with those before it, says of the reward; a resumed run comes to a step again."""
+        if (evaluation := Evaluation.of(step, values)) is None:
+            return []
+        while self.evaluations and self.evaluations[-1].step >= step:
+            self.evaluations.pop()
+        self.evaluations.append(evaluation)
+        checks = {
+            "overoptimised": overoptimised,
+            "length_explains": length_explains,
+            "repetition_explains": repetition_explains,
+        }
+        seen = list(self.evaluations)
+        return [(kind, message) for kind, check in checks.items() if (message := check(seen))]
+
+    def collapsed(self, values: dict[str, Any]) -> str:
+        """Of a policy that learns from rewards: one that copies rows ought to become certain."""
+        if "entropy" not in values or "reward" not in values or self.seen["entropy"] < 2 * WINDOW:
+            return ""
+        first, now = fmean(self.first["entropy"][:WINDOW]), fmean(self.recent("entropy"))
+        if first < UNDECIDED or now >= COLLAPSED * first:
+            return ""
+        return f"The entropy fell from {first:.2g} to {now:.2g} nats a token: the policy hardly varies what it says."
+
+    def far_off(self, values: dict[str, Any]) -> str:
+        """The KL lies above both bounds of FAR; or above their halves, and doubles and doubles again."""
+        name = next((name for name in ("objective/kl", "kl", "eval_kl") if name in values), None)
+        count = FEW_EVALUATIONS if name == "eval_kl" else WINDOW
+        if name is None or self.seen.get(name, 0) < count:
+            return ""
+        length = self.length("eval_completions/mean_length" if name == "eval_kl" else "completions/mean_length")
+        kls = [value * (length if name == "kl" else 1.0) for value in self.recent(name, 2 * WINDOW)]  # TRL's: a token's
+        now = median(kls[-count:])
+        said = f"{now:.3g} nats a completion, {now / length:.2g} nats a token"
+        share = min(now / FAR[0], now / length / FAR[1])
+        if share > 1:
+            return f"The KL to the reference has grown to {said}: little of ref_model is left."
+        if share > 0.5 and doubles(kls):
+            return f"The KL to the reference runs away: it doubled twice, to {said}."
+        return ""
+
+    def length(self, name: str) -> float:
+        return median(self.recent(name)) if self.seen.get(name) else USUAL_LENGTH
+
 
 def broken(values: dict[str, Any]) -> str:
     names = [name for name in ("loss", "eval_loss") if values.get(name) in ("NaN", "Infinity", "-Infinity")]
@@ -109,3 +173,16 @@ def rising(values: list[float]) -> bool:
     """
     ups = sum(1 if b > a else -1 for a, b in pairwise(values))
     return ups >= 0
+
+
+def doubles(values: list[float]) -> bool:
+    """Whether the median of each third is more than twice that of the third before: one wild value is no trend.
+
+    >>> doubles([1, 1, 1, 3, 3, 3, 7, 7, 7]), doubles([1, 1, 1, 3, 3, 3, 4, 4, 90]), doubles([1, 3, 7])
+    (True, False, False)
+    """
+    if len(values) < 9:
+        return False
+    size = len(values) // 3
+    thirds = [median(values[at : at + size]) for at in range(0, 3 * size, size)]
+    return thirds[0] > 0 and all(b > 2 * a for a, b in pairwise(thirds))

@@ -25,6 +25,7 @@ GRACE = 5.0  # between SIGTERM and SIGKILL, for "stop now"
 RETRY = 1.0  # while the database is away
 LOG_TAIL = 64 * 1024
 LOG_EVERY = 2.0
+BEGUN, LATELY = 50, 1000  # lines
 LEAVING = mmap.mmap(-1, 1)  # set when this worker shuts down; shared with pool processes forked from it
 AWAY = (OperationalError, InterfaceError)
 
@@ -47,7 +48,7 @@ class Follower:
         self.samples = Tail(run_dir / "samples.jsonl", next_line(job.samples))
         self.rollouts = Tail(run_dir / rollouts.FILE, next_line(job.rollouts))
         self.watch = Watch({alarm["kind"] for alarm in job.alarms})
-        for step, values in reversed(list(job.metrics.order_by("-line").values_list("step", "values")[:100])):
+        for step, values in remembered(job):
             self.watch.feed(step, values)
         self.watched = self.metrics.line
         self.unthinned, self.log_size, self.log_read = 0, -1, 0.0
@@ -130,6 +131,14 @@ class Follower:
             child.ask_to_save()
         if self.asked == "stop" and time.monotonic() - self.asked_at > GRACE:
             child.kill()
+
+
+def remembered(job: TrainingJob) -> list[tuple[int, dict]]:
+    """What a new follower's watch is told of a run: how it began, and what came last."""
+    first = list(job.metrics.order_by("line").values_list("line", "step", "values")[:BEGUN])
+    after = first[-1][0] if first else -1
+    last = job.metrics.filter(line__gt=after).order_by("-line").values_list("line", "step", "values")[:LATELY]
+    return [(step, values) for _, step, values in [*first, *reversed(last)]]
 
 
 def next_line(rows) -> int:

@@ -74,9 +74,7 @@ class Fit:
         return Peak(distance, self.at(distance), beyond=distance > self.furthest)
 
 
-def fit(
-    kls: Sequence[float], rewards: Sequence[float], stderrs: Sequence[float | None] = (), form: str = "rl"
-) -> Fit:
+def fit(kls: Sequence[float], rewards: Sequence[float], stderrs: Sequence[float | None] = (), form: str = "rl") -> Fit:
     """The least-squares curve through rewards at these KLs (nats a completion; estimates below 0 count as 0).
 
     A point weighs 1/stderr²; one without a standard error, or with 0, takes the median of the others'. Raises NoFit.
