@@ -17,6 +17,7 @@ EXECUTORS = {
 }
 WHERE = ("device", "executor", "processes", "queue")
 REWARDS = "rewards"  # the setting of recipes that learn from rewards
+GOLD = ("gold", "gold_patience", "keep_best_gold")  # settings that watch them
 PRESETS = {"smoke": "Smoke: does it run at all?", "small": "Small: a real run on this machine", "full": "Full"}
 USUAL = (
     *("rewards", "num_generations", "max_completion_length", "temperature", "kl_coef"),
@@ -83,8 +84,8 @@ class SettingsForm(forms.Form):
         except BadConfig as error:
             problems = [str(error)]
         for problem in problems:
-            name = problem.split()[0]
-            self.add_error(name if name in self.fields else None, problem)
+            name = problem.split()[0].rstrip(":")
+            self.add_error(name if name in self.fields else None, problem.removeprefix(f"{name}: "))
         return self.cleaned_data
 
     @property
@@ -93,13 +94,19 @@ class SettingsForm(forms.Form):
         return self[REWARDS] if REWARDS in self.fields else None
 
     @property
+    def watching(self) -> list[forms.BoundField]:
+        """What watches the rewards stands beside them."""
+        return [self[name] for name in GOLD if name in self.fields]
+
+    @property
     def groups(self) -> list[dict[str, Any]]:
         """Fields under their headings; `open` where one of them needs the person."""
         own = {row["name"] for row in self.rows if not row["shared"]} - set(USUAL)
         found = [("", [name for name in USUAL if name in self.fields])]
         found += [(title, [n for n in self.fields if n in names]) for title, names in {"Method": own, **GROUPS}.items()]
-        found = [(title, [name for name in names if name != REWARDS]) for title, names in found]
-        placed = {REWARDS} | {name for _, names in found for name in names}
+        apart = {REWARDS, *GOLD}  # in a card of their own
+        found = [(title, [name for name in names if name not in apart]) for title, names in found]
+        placed = apart | {name for _, names in found for name in names}
         found.append(("Other", [name for name in self.fields if name not in placed]))
         return [
             {

@@ -10,12 +10,11 @@ KINDS = {"reward_model": "reward_model", "orm": "outcome_reward_model", "prm": "
 
 
 def rewarding(settings: dict[str, Any], project: Any) -> dict[str, ModelVersion]:
-    """Models that the setting `rewards` names, by name. ValueError says which cannot be used, and why."""
+    """Models that the settings `rewards` and `gold` name, by name. ValueError says which cannot be used, and why."""
     from training import rewards
 
-    if not (text := settings.get("rewards")):
-        return {}
-    parts = [part for part in rewards.parse(text) if part.name in KINDS]
+    lists = (text for name in ("rewards", "gold") if (text := (settings.get(name) or "").strip()))
+    parts = [part for text in lists for part in rewards.parse(text) if part.name in KINDS]
     return {part.argument: model(part.argument, KINDS[part.name], project) for part in parts}
 
 

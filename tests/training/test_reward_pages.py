@@ -13,8 +13,9 @@ from annotation.models import Completion, fingerprint
 from tests.training.test_settings_form import posted
 from training import reward_builder as builder
 from training import reward_trials, serving
-from training.launch_form import SettingsForm, preset
+from training.launch_form import GOLD, SettingsForm, preset
 from training.models import ModelVersion, Preflight, RewardTrial
+from training.reward_models import rewarding
 from training.rewards import REWARDS, parse
 from training.sandbox import why_not
 
@@ -253,6 +254,35 @@ def test_trials_of_last_week_are_forgotten_when_another_is_asked_for(manager, al
     newest = reward_trials.ask(alice, "exact 1", "p", "c", {})
     assert set(RewardTrial.objects.all()) == {recent, newest}
     assert manager.get(reverse("reward_trial", args=[old.pk])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "about"),
+    [
+        ({"set-gold": "mth 1"}, "There is no reward &#x27;mth&#x27;. Is it math?"),
+        ({"set-gold": "reward_model:taste-v9"}, "reward_model:taste-v9: there is no reward model of that name."),
+        ({"set-gold_patience": "2"}, "gold_patience 2 waits for a better gold: name a reward in gold"),
+        ({"set-gold": "math", "set-gold_patience": "2", "set-eval_steps": "0"}, "set eval_steps above 0"),
+    ],
+)
+def test_a_gold_reward_that_cannot_be_used_is_said_at_its_field(launch, changes, about):
+    response = launch(**changes)
+    page = response.content.decode()
+    assert response.status_code == 422 and not Preflight.objects.exists()
+    name = next(iter(changes)) if len(changes) == 1 else "set-gold_patience"
+    field = page[page.index(f'id="id_{name}"') :]
+    assert about in field[: field.index('class="help"')]
+
+
+def test_a_gold_reward_is_set_beside_the_rewards_and_its_models_are_handed_over(launch, project, registered):
+    page = launch(**{"set-gold": "mth"}).content.decode()
+    card = page[page.index("rewards-heading") : page.index("</section>", page.index("rewards-heading"))]
+    assert all(page.count(f'name="set-{name}"') == card.count(f'name="set-{name}"') == 1 for name in GOLD)
+    text = "reward_model:taste-v1; math 0.5"
+    assert launch(**{"set-gold": text, "set-gold_patience": "3", "set-eval_steps": "5"}).status_code == 302
+    settings = Preflight.objects.latest("pk").settings
+    assert (settings["gold"], settings["gold_patience"], settings["keep_best_gold"]) == (text, 3, True)
+    assert list(rewarding(settings, project)) == ["taste-v1"]
 
 
 def test_learned_rewards_are_what_the_model_server_says(alice, registered):

@@ -104,8 +104,9 @@ class ActorCritic:
         ids, attention, mask = padded(prompts, completions, self.policy.device)
         self.policy.train(self.recompute and torch.is_grad_enabled())  # transformers recomputes in training mode only
         with self.autocast():
-            hidden = self.hidden(self.core, ids, attention)
-            found = self.read(self.core, hidden, ids, mask, with_entropy=True)
+            hidden = hidden_states(self.core, ids, attention)
+            quick = self.plain and not (self.with_entropy and torch.is_grad_enabled())
+            found = read(self.core, hidden, ids, mask, self.temperature, quick)
             states = hidden[:, :-1][mask[:, 1:]].float()
             values = self.value_head(states.detach() if self.detach_value else states)[:, 0].float()
         self.policy.eval()
@@ -113,49 +114,64 @@ class ActorCritic:
 
     def look(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
         """The same without gradients, in batches of alike lengths."""
-        return self.in_batches(prompts, completions, self.say)
+        return in_batches(prompts, completions, self.say)
 
     def reference(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Tensor:
         """log π_ref of the completions' tokens."""
         aside = self.policy.disable_adapter() if self.ref_model is None else nullcontext()
-        model = self.ref_model or self.core
+        with aside, self.autocast():
+            return log_probs(self.ref_model or self.core, prompts, completions, self.temperature)
 
-        def say(prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
-            ids, attention, mask = padded(prompts, completions, model.device)
-            with self.autocast():
-                found = self.read(model, self.hidden(model, ids, attention), ids, mask, with_entropy=False)
-            return Said(aligned(found[0], completions))
+    def divergence(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> list[float]:
+        """log π − log π_ref of each completion, in nats: its mean over what the policy drew is the KL."""
+        with self.autocast():
+            said = log_probs(self.core, prompts, completions, self.temperature)
+        return (said - self.reference(prompts, completions)).sum(1).tolist()
 
-        with aside:
-            return self.in_batches(prompts, completions, say).log_probs
 
-    def in_batches(self, prompts: Sequence[list[int]], completions: Sequence[list[int]], say: Any) -> Said:
-        import torch
+def log_probs(model: Any, prompts: Sequence[list[int]], completions: Sequence[list[int]], temperature: float) -> Tensor:
+    """Of the completions' tokens by a causal model, [completions, tokens], without gradients."""
 
-        sizes = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
-        width, found = max(map(len, completions)), {}
-        for batch in length_batches(sizes, LOOK_TOKENS):
-            with torch.no_grad():
-                said = say([prompts[at] for at in batch], [completions[at] for at in batch])
-            for name, part in vars(said).items():
-                if part is not None:
-                    whole = found.setdefault(name, part.new_zeros(len(sizes), width))
-                    whole[batch, : part.shape[1]] = part
-        return Said(**found)
+    def say(prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
+        ids, attention, mask = padded(prompts, completions, model.device)
+        found = read(model, hidden_states(model, ids, attention), ids, mask, temperature, head.is_plain(model))
+        return Said(aligned(found[0], completions))
 
-    @staticmethod
-    def hidden(model: Any, ids: Tensor, attention: Tensor) -> Tensor:
-        return model.base_model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+    return in_batches(prompts, completions, say).log_probs
 
-    def read(self, model: Any, hidden: Tensor, ids: Tensor, mask: Tensor, with_entropy: bool) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy at the completions' tokens, [tokens]; the head sees no others."""
-        states, targets = hidden[:, :-1][mask[:, 1:]], ids[:, 1:][mask[:, 1:]]
-        if self.plain and not (self.with_entropy and states.requires_grad):
-            found = head.score_tokens(states / self.temperature, model.get_output_embeddings().weight, targets)
-            return found[0], found[1]
-        scores = (model.get_output_embeddings()(states).float() / self.temperature).log_softmax(-1)
-        entropy = -(scores.exp() * scores).sum(-1)
-        return scores.gather(-1, targets[:, None])[:, 0], entropy
+
+def in_batches(prompts: Sequence[list[int]], completions: Sequence[list[int]], say: Any) -> Said:
+    """What `say` finds in batches of alike lengths, without gradients."""
+    import torch
+
+    sizes = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+    width, found = max(map(len, completions)), {}
+    for batch in length_batches(sizes, LOOK_TOKENS):
+        with torch.no_grad():
+            said = say([prompts[at] for at in batch], [completions[at] for at in batch])
+        for name, part in vars(said).items():
+            if part is not None:
+                whole = found.setdefault(name, part.new_zeros(len(sizes), width))
+                whole[batch, : part.shape[1]] = part
+    return Said(**found)
+
+
+def hidden_states(model: Any, ids: Tensor, attention: Tensor) -> Tensor:
+    return model.base_model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+
+
+def read(
+    model: Any, hidden: Tensor, ids: Tensor, mask: Tensor, temperature: float, quick: bool
+) -> tuple[Tensor, Tensor]:
+    """Log-probability and entropy at the completions' tokens, [tokens]; the head sees no others. `quick` is for plain
+    heads, and gives the entropy no gradient."""
+    states, targets = hidden[:, :-1][mask[:, 1:]], ids[:, 1:][mask[:, 1:]]
+    if quick:
+        found = head.score_tokens(states / temperature, model.get_output_embeddings().weight, targets)
+        return found[0], found[1]
+    scores = (model.get_output_embeddings()(states).float() / temperature).log_softmax(-1)
+    entropy = -(scores.exp() * scores).sum(-1)
+    return scores.gather(-1, targets[:, None])[:, 0], entropy
 
 
 def padded(

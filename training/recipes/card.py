@@ -58,7 +58,7 @@ print(pipeline("text-generation", folder)([{"role": "user", "content": "Hello"}]
 }
 
 
-def write(run: Any, machine: str, metrics: dict[str, Any]) -> str:
+def write(run: Any, machine: str, metrics: dict[str, Any], note: str = "") -> str:
     what = KINDS.get(run.recipe, f"a model trained by the recipe {run.recipe}")
     front = {"base_model": run.base_model, "tags": ["alignment-studio", run.recipe]}
     return f"""---
@@ -80,12 +80,16 @@ This is {what}. It started from `{run.base_model}`{reference(run)} and was train
 
 ## Results
 
-{table(metrics)}
+{sentence(note)}{table(metrics)}
 
 ## Settings
 
 {table(asdict(run.config) | {f"version of {name}": version for name, version in run.versions.items()})}
 """
+
+
+def sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}.\n\n" if note else ""
 
 
 def reference(run: Any) -> str:

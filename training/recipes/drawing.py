@@ -8,6 +8,7 @@ from typing import Any
 from training.recipes.generate import Drawn, draw
 from training.recipes.learned import Rewards
 from training.recipes.scoring import Answer, part_means
+from training.recipes.watching import Watcher, told
 
 Row = dict[str, Any]
 
@@ -18,7 +19,7 @@ class Drawing:
 
     def __init__(self, session: Any, actor: Any) -> None:
         self.session, self.config, self.actor = session, session.config, actor
-        self.rewards = Rewards(session)
+        self.rewards, self.watcher = Rewards(session, self.config.rewards), Watcher(session)
 
     def draw(self, rows: Sequence[Row], n: int, step: int) -> tuple[list[list[int]], list[Drawn]]:
         """n completions for each row: the tokens of each one's prompt, and what was drawn."""
@@ -39,12 +40,16 @@ class Drawing:
         ]
 
     def evaluate(self) -> dict[str, float]:
-        """Answer held-out prompts once each, with the same chance every time."""
+        """Answer held-out prompts once each, with the same chance every time; what there is to say of the answers."""
         rows = self.session.eval_rows.rows[: self.config.eval_prompts or None]
         if not rows:
             return {}
-        _, drawn = self.draw(rows, 1, step=0)
+        self.actor.forget()
+        prompts, drawn = self.draw(rows, 1, step=0)
+        answers = self.answers(rows, 1, drawn)
+        scores, kl = self.rewards(answers), self.actor.divergence(prompts, [one.tokens for one in drawn])
         lengths = [len(one.tokens) for one in drawn]
-        found = part_means(self.rewards(self.answers(rows, 1, drawn)), prefix="eval_")
-        found["eval_completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
-        return found | {"eval_completions/mean_length": sum(lengths) / len(lengths)}
+        found = part_means(scores) | told(self.watcher(answers, scores, kl))
+        found["completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
+        found["completions/mean_length"] = sum(lengths) / len(lengths)
+        return {f"eval_{name}": value for name, value in found.items()}

@@ -176,10 +176,10 @@ START = 12  # seconds to import the libraries, load a small model and save it
 
 
 def references(config: Any) -> int:
-    """Copies of the model kept beside it: without an adapter, the reference a policy must stay near."""
+    """Copies of the model kept beside it: without an adapter, the reference a policy stays near, or is held against."""
     if config.lora or getattr(config, "precompute_ref_log_probs", False):
         return 0
-    return int(bool(getattr(config, "beta", 0)) or hasattr(config, "kl_coef"))
+    return int(bool(getattr(config, "beta", 0)) or hasattr(config, "gold"))
 
 
 def steps_of(config: Any, count: int, processes: int = 1) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
+from training.recipes import weights
 from training.recipes.learned import Rewards
 from training.recipes.own_loop import order
 from training.recipes.rollouts import described, grouped, of_steps
 from training.recipes.scoring import Answer, Score, check_some, part_means, self_corrections
+from training.recipes.watching import Seen, Watcher, told
 
 ROW = "row"  # the column by which a trainer's rows are found again: their own columns need not survive Arrow
 
@@ -46,11 +49,13 @@ def datasets(session: Any) -> dict[str, Any]:
 def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: Any) -> Any:
     """A trainer of TRL's kind `base`, quickened."""
     config = session.config
-    rewards, kept_rollouts = Rewards(session), of_steps(session)
+    rewards, kept_rollouts, watcher = Rewards(session, config.rewards), of_steps(session), Watcher(session)
 
     def reward(completion_ids: list[list[int]], row: list[int], log_metric: Any, **_: Any) -> list[Any]:
         said = answers(row, completion_ids)
         scores = trainer.scores(said)
+        if not trainer.model.training:
+            trainer.evaluated += zip(row, said, scores, strict=True)
         counted = self_corrections([answer.text for answer in said], config.self_corrections)
         for name, value in counted.items():
             log_metric(name, value)
@@ -70,7 +75,10 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
         seen: tuple[int, list[dict[str, Any]], list[dict[str, Any]]]  # its number, rows, and completions to be kept
         kl_unknown: set[int] = set()  # places of those completions whose KL is known once their loss is
         looked: list[Any] = []  # log-probabilities that were asked for last, [completions, tokens] each
-        spare = 0  # prompts drawn in place of others so far
+        spare = 0  # prompts drawn in place of others in this step so far
+        evaluated: list[tuple[int, Answer, Score]] = []  # by this evaluation: the place of a row, what was said to it
+        batches = 0  # of this evaluation so far
+        other: Any = None  # a copy of what the policy was, where nothing else says that
 
         def scores(self, asked: Sequence[Answer]) -> list[Score]:
             """Each answer of a step is scored once, however often it is asked about."""
@@ -106,7 +114,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
 
         def draw_with_spread(self, inputs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[int]]]:
             """Draw completions; where a group's rewards are all equal, another prompt's in their place, if asked to."""
-            n, inputs = self.num_generations, list(inputs)
+            n, inputs, self.spare = self.num_generations, list(inputs), 0
             drawn: list[list[int]] = [[] for _ in inputs]
             again = list(range(0, len(inputs), n))
             for attempt in range(config.resample + 1):
@@ -143,7 +151,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
 
             groups = [(list(key), len(list(same))) for key, same in groupby(map(tuple, prompts))]
             network, was_training = self.accelerator.unwrap_model(self.model), self.model.training
-            chance = torch.Generator(network.device).manual_seed(int(torch.randint(2**62, ())))
+            chance = torch.Generator(network.device).manual_seed(self.number_of_chance())
             network.eval()
             found = []
             with self.accelerator.autocast():
@@ -155,6 +163,67 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
                     found += zip(part, answers, strict=True)
             network.train(was_training)
             return [one.tokens for _, group in sorted(found, key=lambda pair: pair[0]) for one in group]
+
+        def _get_train_sampler(self, *args: Any, **options: Any) -> Any:
+            """TRL's, told which pass over the prompts it makes: a resumed run goes through them in the same order."""
+            sampler = super()._get_train_sampler(*args, **options)
+            sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(config.seed + epoch)
+            return sampler
+
+        def number_of_chance(self) -> int:
+            """Evaluations have the same every time, and take none away from the training."""
+            import torch
+
+            if self.model.training:
+                return int(torch.randint(2**62, ()))
+            self.batches += 1
+            place = self.batches * self.accelerator.num_processes + self.accelerator.process_index
+            return config.seed * 1_000_003 + place
+
+        def evaluation_loop(self, *args: Any, **options: Any) -> Any:
+            self.evaluated, self.batches = [], 0
+            output = super().evaluation_loop(*args, **options)
+            for name, value in told(self.watch()).items():
+                self._metrics["eval"][name].append(value)
+            return output
+
+        def watch(self) -> list[Seen]:
+            """Every held-out completion once, whichever process drew it."""
+            from accelerate.utils import gather_object
+
+            places, said, scores = zip(*self.evaluated, strict=True) if self.evaluated else ((), (), ())
+            seen = gather_object(list(zip(places, watcher(said, scores, self.divergence(said)), strict=True)))
+            return list(dict(seen).values())
+
+        def divergence(self, said: Sequence[Answer]) -> list[float]:
+            """log π − log π_ref of each completion, in nats."""
+            from training.recipes.actor_critic import log_probs
+
+            if not said:
+                return []
+            prompts = [session.chat.tokens(one.row["prompt"], add_generation_prompt=True) for one in said]
+            rows = prompts, [one.tokens for one in said], config.temperature
+            with self.accelerator.autocast():
+                ours = log_probs(core_of(self.accelerator.unwrap_model(self.model)), *rows)
+                with self.reference() as model:
+                    return (ours - log_probs(model, *rows)).sum(1).tolist()
+
+        @contextmanager
+        def reference(self) -> Iterator[Any]:
+            """ref_model: the policy without its adapter, TRL's copy, or one of ours, on the device only while it is
+            asked: with beta 0 TRL keeps none."""
+            policy = self.accelerator.unwrap_model(self.model)
+            if hasattr(policy, "disable_adapter"):
+                with policy.disable_adapter():
+                    yield core_of(policy)
+            elif getattr(self, "ref_model", None) is not None:
+                yield self.accelerator.unwrap_model(self.ref_model)
+            else:
+                if self.other is None:
+                    self.other = weights.load_policy(session.run.ref_model or session.run.base_model, session.dtype)
+                    self.other.requires_grad_(False).eval()
+                yield self.other.to(policy.device)
+                self.other.to("cpu")
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
             if self.use_vllm:
@@ -239,6 +308,11 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
         peft_config=session.adapter(policy, "CAUSAL_LM"), **datasets(session), **options,
     )  # fmt: skip
     return trainer
+
+
+def core_of(policy: Any) -> Any:
+    """The causal model itself, whose layers may hold an adapter."""
+    return policy.get_base_model() if hasattr(policy, "get_base_model") else policy
 
 
 def until_end(padded: Sequence[int], ends: Sequence[int], pad: int) -> tuple[list[int], bool]:

@@ -24,15 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from training.recipes.config import Common, common_problems
+from training.recipes.config import common_problems
 from training.recipes.run import Run, main
+from training.recipes.watching import Watched
 
 DATA = "prompts"
 MAKES = "policy"
 
 
 @dataclass
-class GroupConfig(Common):
+class GroupConfig(Watched):
     """What GRPO and RLOO share."""
 
     rewards: Annotated[str, "what is rewarded: a weighted list, such as math 1; format 0.2"] = "math"

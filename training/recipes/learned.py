@@ -1,4 +1,4 @@
-"""Rewards of a run: its weighted list, with the learned ones loaded from the folders that config.json names."""
+"""Rewards of a run: a weighted list, with the learned ones loaded from the folders that config.json names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ BATCH_TOKENS = 8192  # padded tokens that pass through a reward model at once
 class Rewards:
     """Called with answers: their scores."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, text: str) -> None:
         from training import rewards
 
         self.models, self.device = session.run.models, session.machine.device
         self.loaded: dict[str, Any] = {}
-        parts = rewards.parse(session.config.rewards)
+        parts = rewards.parse(text)
         whole = [part for part in parts if not is_dense(part)]
         self.mix = rewards.Mix(whole, self.resolve) if whole else nothing
         self.dense = {f"{part.label} by step": self.dense_reward(part) for part in parts if is_dense(part)}
@@ -68,7 +68,7 @@ class Rewards:
         return reward
 
 
-def unmet(text: str, models: dict[str, str], rows: Sequence[dict[str, Any]]) -> list[str]:
+def unmet(text: str, models: dict[str, str], rows: Sequence[dict[str, Any]], file: str = "train.jsonl") -> list[str]:
     """What rewards ask for and the run does not hold, one sentence each: a model, a column of the rows."""
     from training import rewards
     from training.sandbox import why_not
@@ -81,7 +81,7 @@ def unmet(text: str, models: dict[str, str], rows: Sequence[dict[str, Any]]) -> 
             found.append(f"code: {reason}")
         wanted = [name for name in part.kind.columns if rows and all(row.get(name) in (None, "") for row in rows)]
         if wanted:
-            found.append(f"{part.label} reads {' and '.join(wanted)}, which no row of train.jsonl has")
+            found.append(f"{part.label} reads {' and '.join(wanted)}, which no row of {file} has")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from training.recipes import head, machine, rows, source_of, trunk, weights
@@ -30,6 +31,7 @@ class Session:
         self.count()
         self.tokenizer = weights.load_tokenizer(run.base_model)
         self.marks: dict[str, Any] = {}  # what the saved config.json says beside what transformers writes there
+        self.note = ""  # what the model's card says of how its weights were chosen
 
     def count(self) -> None:
         """How many optimiser steps these rows make."""
@@ -98,25 +100,29 @@ class Session:
         recorder = attach(trainer, self.run, self.machine.label, self.machine.device, sample)
         trainer.create_model_card = lambda *_, **__: None  # ours is written once, with the model
         self.quicken(trainer)
-        resume = newest_checkpoint(self.run)
+        resume, best = newest_checkpoint(self.run), recorder.best
+        best.load(Path(resume) if resume else None)
         if trainer.eval_dataset is not None and resume is None and self.config.eval_on_start:
             trainer.evaluate()
         try:
             trainer.train(resume_from_checkpoint=resume)
-            stopped = trainer.state.global_step < self.total
-            if trainer.eval_dataset is not None and not stopped:
+            step = trainer.state.global_step
+            stopped = step < self.total and not best.ended
+            if trainer.eval_dataset is not None and not stopped and not best.ended:
                 trainer.evaluate()
         except RewardFailed:
             recorder.save()
             raise
         recorder.sample()
-        metrics = {name: value for name, value in recorder.values.items() if name != "epoch"} | self.counts()
+        known = recorder.values | best.restore(step, recorder.learning())
+        metrics = {name: value for name, value in known.items() if name != "epoch"} | self.counts()
+        self.note = best.text(step)
         weights.save(self, trainer.accelerator.unwrap_model(trainer.model), metrics)
         trainer.accelerator.wait_for_everyone()
         self.run.result(
-            "stopped" if stopped else "succeeded", step=trainer.state.global_step, total=self.total,
-            metrics=numbers(metrics), tokens=recorder.tokens, device=self.machine.label,
-            peak_memory=machine.peak_memory(self.machine.device),
+            "stopped" if stopped else "succeeded", step=step, total=self.total, metrics=numbers(metrics),
+            tokens=recorder.tokens, device=self.machine.label,
+            peak_memory=machine.peak_memory(self.machine.device), **best.result(step, self.total),
         )  # fmt: skip
         if self.run.main and not stopped:
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)  # a finished training has nothing to resume

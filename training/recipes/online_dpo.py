@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from training.recipes.config import Common, common_problems
+from training.recipes.config import common_problems
 from training.recipes.run import Run, Stop, main
+from training.recipes.watching import Watched
 
 DATA = "prompts"
 MAKES = "policy"
 
 
 @dataclass
-class Config(Common):
+class Config(Watched):
     rewards: Annotated[str, "what decides which answer is better: a weighted list, such as math 1; format 0.2"] = "math"
     num_generations: Annotated[int, "completions of each prompt, of which the best and the worst make a pair"] = 4
     max_completion_length: Annotated[int, "longest completion in tokens; a longer one is cut off there"] = 256
@@ -83,7 +84,7 @@ def train(config: Config, run_dir: Path) -> None:
     loop.resume(learner.load)
     Stop.first_step()
     loop.run_through(learner, config.rollout_size // config.num_generations)
-    loop.finish(learner.actor.policy)
+    loop.finish(learner.actor)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.recipes import machine, rollouts
+from training.recipes.best import Best
 from training.recipes.config import BadConfig
 from training.recipes.recorder import newest_checkpoint, publish, step_of
 from training.recipes.run import Diverged, Stop, numbers
@@ -29,14 +30,16 @@ class OwnLoop:
         if machine.world_size() > 1:
             raise BadConfig(f"{session.run.recipe} trains in one process; start it in this interpreter (local)")
         self.session, self.run, self.config = session, session.run, session.config
-        self.process, self.values = psutil.Process(), {}
+        self.process, self.values, self.best = psutil.Process(), {}, Best(session.run)
         self.step = self.first = self.learned = self.tokens = 0
         self.began = self.then = time.time()
         self.tokens_then = 0
 
     def resume(self, load: Callable[[Path], dict[str, Any]]) -> None:
         """Go on from the newest checkpoint, if there is one; `load` reads it and returns what `save` was given."""
-        if found := newest_checkpoint(self.run):
+        found = newest_checkpoint(self.run)
+        self.best.load(Path(found) if found else None)
+        if found:
             self.tokens = self.tokens_then = load(Path(found))["tokens"]
             self.step = self.first = self.learned = step_of(Path(found))
         self.began = self.then = time.time()
@@ -44,8 +47,8 @@ class OwnLoop:
 
     def run_through(self, learner: Any, prompts: int) -> None:
         """Step after step: the learner rolls out answers to so many prompts and learns from them. In between it is
-        evaluated, shows completions, and saves; asked to stop, it saves and leaves. When a reward fails for good, what
-        was learned until then is saved first."""
+        evaluated, shows completions, and saves; asked to stop, it saves and leaves. It ends where gold rises no more.
+        When a reward fails for good, what was learned until then is saved first."""
         try:
             self.go_through(learner, prompts)
         except RewardFailed:
@@ -57,9 +60,8 @@ class OwnLoop:
     def go_through(self, learner: Any, prompts: int) -> None:
         config, total, kept = self.config, self.session.total, rollouts.of_steps(self.session)
         if self.step == 0 and config.eval_on_start:
-            self.log(learner.drawing.evaluate(), trained=False)
-            self.pause()
-        while self.step < total and not Stop.asked:
+            self.evaluate(learner)
+        while self.step < total and not Stop.asked and not self.best.ended:
             self.step += 1
             rollout = learner.roll_out(self.rows(prompts), self.step)
             values = learner.learn(rollout, self.step, total)
@@ -71,12 +73,18 @@ class OwnLoop:
                 for record in learner.shown(rollout):
                     self.run.append("samples.jsonl", {"step": self.step} | record)
             if self.due(config.eval_steps):
-                self.log(learner.drawing.evaluate(), trained=False)
-            if self.due(config.save_steps) or Stop.asked:
+                self.evaluate(learner)
+            if (self.due(config.save_steps) or Stop.asked) and not self.best.ended:
                 self.checkpoint(lambda folder: learner.save(folder, self.tokens))
             self.pause()
-        if not Stop.asked:
-            self.log(learner.drawing.evaluate(), trained=False)
+        if not Stop.asked and not self.best.ended:
+            self.evaluate(learner)
+
+    def evaluate(self, learner: Any) -> None:
+        values = learner.drawing.evaluate()
+        self.log(values, trained=False)
+        self.best.hear(self.step, values, learner.actor.named_parameters)
+        self.pause()
 
     def rows(self, count: int) -> list[dict[str, Any]]:
         """This step's rows: every pass goes through all of them in an order of its own."""
@@ -120,19 +128,23 @@ class OwnLoop:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         save(folder)
+        self.best.save(folder)
         publish(self.run, folder.name)
+        self.best.prune()
 
-    def finish(self, trained: Any, save_beside: Callable[[Path], None] = lambda folder: None) -> None:
-        """Save the model and say how it went."""
+    def finish(self, actor: Any, save_beside: Callable[[Path], None] = lambda folder: None) -> None:
+        """Save the model, the best by gold where there is one, and say how it went."""
         from training.recipes import weights
 
-        stopped = self.step < self.session.total
-        metrics = self.values | self.session.counts()
-        weights.save(self.session, trained, metrics, save_beside)
+        stopped = self.step < self.session.total and not self.best.ended
+        known = self.best.restore(self.step, actor.named_parameters())
+        metrics, self.session.note = self.values | known | self.session.counts(), self.best.text(self.step)
+        weights.save(self.session, actor.policy, metrics, save_beside)
         self.run.result(
             "stopped" if stopped else "succeeded", step=self.step, total=self.session.total, metrics=numbers(metrics),
             tokens=self.tokens, device=self.session.machine.label,
             peak_memory=machine.peak_memory(self.session.machine.device),
+            **self.best.result(self.step, self.session.total),
         )  # fmt: skip
         if not stopped:
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)

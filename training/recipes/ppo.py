@@ -25,15 +25,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from training.recipes import rl
-from training.recipes.config import Common, common_problems
+from training.recipes.config import common_problems
 from training.recipes.run import Run, Stop, main
+from training.recipes.watching import Watched, gold_problems
 
 DATA = "prompts"
 MAKES = "policy"
 
 
 @dataclass
-class Config(Common):
+class Config(Watched):
     rewards: Annotated[str, "what is rewarded: a weighted list, such as math 1; format 0.2"] = "math"
     num_generations: Annotated[int, "completions drawn for each prompt, which is read once for all of them"] = 1
     max_completion_length: Annotated[int, "longest completion in tokens; a longer one is cut off there"] = 256
@@ -114,7 +115,7 @@ def problems(config: Config) -> list[str]:
 
 def rollout_problems(config: Any) -> list[str]:
     """Of the settings of recipes that draw completions and learn from them, rollout after rollout."""
-    found = drawing_problems(config)
+    found = drawing_problems(config) + gold_problems(config)
     if config.num_generations > 0 and config.rollout_size % config.num_generations:
         n, size = config.num_generations, config.rollout_size
         found.append(f"num_generations {n} must divide the {size} completions of a rollout")
@@ -155,7 +156,7 @@ def train(config: Config, run_dir: Path) -> None:
     loop.resume(learner.load)
     Stop.first_step()
     loop.run_through(learner, config.rollout_size // config.num_generations)
-    loop.finish(learner.actor.policy, lambda folder: save_value_head(learner.actor.value_head, folder))
+    loop.finish(learner.actor, lambda folder: save_value_head(learner.actor.value_head, folder))
 
 
 @dataclass

@@ -14,6 +14,7 @@ from training.recipes.config import BadConfig, read
 from training.recipes.estimate import estimate
 from training.recipes.learned import unmet
 from training.recipes.run import read_config, write_json
+from training.recipes.watching import unmet_gold
 
 BINS = 20
 FEW = 20  # rows below which a result says little
@@ -45,6 +46,7 @@ def inspect(run_dir: Path, report: dict[str, Any]) -> None:
     report["warnings"] += [*source.about_rows(split), *leaks(split)]
     if reads_rewards:
         report["errors"] += unmet(config.rewards, said.get("models", {}), split["train"])
+        report["errors"] += unmet_gold(config, said.get("models", {}), kept["eval"].rows)
     if split["train"]:
         errors, warnings = source.template_fits(split["train"], chat)
         report["errors"] += errors

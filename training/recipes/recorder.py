@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.recipes import machine
+from training.recipes.best import Best
 from training.recipes.run import Diverged, Run, Stop
 
 
@@ -20,7 +21,7 @@ class Recorder:
         import psutil
 
         self.trainer, self.run, self.label, self.device, self.draw = trainer, run, label, device, sample
-        self.process, self.values = psutil.Process(), {}
+        self.process, self.values, self.best = psutil.Process(), {}, Best(run)
         self.tokens = self.tokens_before = self.first_step = 0
         self.began = time.time()
         self.mark = (self.began, 0, 0)  # when, at which step, after how many tokens the last line was written
@@ -28,7 +29,8 @@ class Recorder:
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         Stop.first_step()
         self.first_step, self.began = state.global_step, time.time()
-        self.tokens = self.tokens_before = tokens_until(self.run, state.global_step) if state.global_step else 0
+        self.tokens = tokens_until(self.run, state.global_step) if state.global_step else 0
+        self.tokens_before = 0 if state.num_input_tokens_seen else self.tokens  # some trainers go on counting
         self.mark = (self.began, state.global_step, self.tokens)
         if self.run.main:
             print(f"training on {self.label} from step {state.global_step} to {state.max_steps}", flush=True)
@@ -50,6 +52,7 @@ class Recorder:
             values |= self.pace(state, values) | machine.use(self.process, self.device)
         self.values |= values
         self.run.metrics(state.global_step, args.max_steps, self.eta(state), values)
+        self.best.hear(state.global_step, values, self.learning)
         if "loss" in values and not math.isfinite(values["loss"]):
             raise Diverged(f"the loss was {values['loss']} at step {state.global_step}")
 
@@ -63,6 +66,13 @@ class Recorder:
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.mark = (time.time(), *self.mark[1:])  # evaluating is not training time
+        if self.best.ended:
+            control.should_training_stop, control.should_save = True, False
+
+    def learning(self) -> dict[str, Any]:
+        """What a training changes, by name."""
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
     def eta(self, state: Any) -> float | None:
         done = state.global_step - self.first_step
@@ -72,7 +82,10 @@ class Recorder:
         """The trainer wrote into `.partial`; only the rename makes it a checkpoint, and then older ones go."""
         self.trainer.accelerator.wait_for_everyone()
         if self.run.main:
-            publish(self.run, f"checkpoint-{state.global_step}")
+            name = f"checkpoint-{state.global_step}"
+            self.best.save(self.run.checkpoints / ".partial" / name)
+            publish(self.run, name)
+            self.best.prune()
 
     def save(self) -> None:
         """A checkpoint out of turn. Of several processes the others may be waiting elsewhere: then there is none."""

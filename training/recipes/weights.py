@@ -109,7 +109,7 @@ def save(session: Any, trained: Any, metrics: dict[str, Any], beside: Callable[[
     session.tokenizer.save_pretrained(partial)
     if beside:
         beside(partial)
-    (partial / "README.md").write_text(card.write(run, session.machine.label, metrics), encoding="utf-8")
+    (partial / "README.md").write_text(card.write(run, session.machine.label, metrics, session.note), encoding="utf-8")
     shutil.rmtree(final, ignore_errors=True)
     os.replace(partial, final)
 

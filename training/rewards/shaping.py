@@ -66,10 +66,23 @@ def repetition(argument: str = "", n: int = 4) -> RowWise:
     """The share of n-grams of words that stood there before: 0 where nothing repeats, near 1 for one phrase forever."""
 
     def one(completion: str, row: dict[str, Any]) -> Said:
-        share, worst = repeated(WORD.findall(completion.lower()), n)
+        share, worst = repeated(words_of(completion), n)
         return share, f"{share:.0%} of its {n}-word sequences are repeats{f', most of all “{worst}”' if worst else ''}."
 
     return RowWise(one)
+
+
+def repetition_of(text: str, n: int = 4) -> float:
+    """The share alone, of n-grams of words.
+
+    >>> repetition_of("No, no, no, no, no, no!"), repetition_of("Seven times eight is fifty-six.")
+    (0.6666666666666667, 0.0)
+    """
+    return repeated(words_of(text), n)[0]
+
+
+def words_of(text: str) -> list[str]:
+    return WORD.findall(text.lower())
 
 
 def repeated(words: list[str], n: int) -> tuple[float, str]:

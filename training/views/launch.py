@@ -106,10 +106,12 @@ def with_rewards(data: QueryDict) -> QueryDict:
 
 
 def missing_models(settings: SettingsForm, user: Any) -> None:
-    """Say which models the rewards name are not there for this person."""
+    """Say which models the rewards, or gold, name are not there for this person."""
     if settings.rewards and settings.is_valid():
-        for problem in served_rewards.problems(settings.cleaned_data[REWARDS], user):
-            settings.add_error(REWARDS, problem)
+        lists = {name: settings.cleaned_data.get(name, "") for name in (REWARDS, "gold")}
+        for name, text in lists.items():
+            for problem in served_rewards.problems(text, user) if text.strip() else ():
+                settings.add_error(name, problem)
 
 
 def submitted(request: HttpRequest) -> HttpResponse:

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from tests.training.recipes.conftest import curve, metrics, rollouts, train_here
-from tests.training.recipes.test_ppo import questions
+from tests.training.recipes.test_ppo import Killed, assert_equal_weights, questions, steps_of
 from training.recipes import recipe
 from training.recipes.config import read
+from training.recipes.recorder import Recorder
 
 torch = pytest.importorskip("torch")
 
@@ -80,6 +81,38 @@ def test_of_a_long_run_whole_groups_are_kept_from_its_first_step_to_its_last(mak
     assert groups[0]["completions"][0].keys() == {
         *("completion", "reward", "parts", "why", "advantage", "tokens", "ended")
     }  # without a reference there is no KL
+
+
+GOLD = {"gold": "length 0.05; length -1 unit=characters target=14 limit=20", "gold_patience": 9, "eval_steps": 1}
+
+
+@pytest.mark.parametrize(("name", "step"), [("grpo", 4), ("grpo", 6), ("rloo", 6)])
+def test_a_run_that_dies_ends_as_one_that_did_not_to_the_last_bit(make_group, monkeypatch, name, step):
+    """Killed at the start of a pass over the prompts (a pass is two steps), and in its middle."""
+    settings = GOLD | {"max_steps": 7, "save_steps": step - 1 if step == 4 else step - 2, "beta": 0.02, "resample": 1}
+    whole, killed = make_group(name, **settings), make_group(name, **settings)
+    first = train_here(whole)
+    with monkeypatch.context() as patch:
+        plain = Recorder.on_step_end
+
+        def dies(recorder, args, state, control, **more):
+            if state.global_step == step:
+                raise Killed
+            return plain(recorder, args, state, control, **more)
+
+        patch.setattr(Recorder, "on_step_end", dies)
+        with pytest.raises(Killed):
+            train_here(killed)
+    again = train_here(killed)
+    ours, theirs = steps_of(whole), steps_of(killed)
+    for at, values in ours.items():
+        assert {key: theirs[at][key] for key in values if key != "step_time"} == without(values, "step_time"), at
+    assert first["gold"] == again["gold"] and first["gold"]["step"] < 7
+    assert_equal_weights(whole / "model", killed / "model")
+
+
+def without(values, name):
+    return {key: value for key, value in values.items() if key != name}
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo"])

@@ -189,6 +189,7 @@ def test_the_kl_is_taken_off_every_token_and_the_score_added_at_the_last(make_pp
 
 
 SETTINGS = {"max_steps": 6, "save_steps": 2, "kl_target": 0.5, "normalize_scores": True, "num_mini_batches": 2}
+SETTINGS |= {"gold": "length 0.05; length -1 unit=characters target=9 limit=20", "gold_patience": 9, "eval_steps": 1}
 
 
 class Killed(BaseException):
@@ -241,7 +242,9 @@ def assert_equal_runs(one, other):
         assert {name: theirs[step][name] for name in values} == values, step
     assert_equal_weights(one / "model", other / "model")
     assert_equal_weights(one / "model" / "value_head", other / "model" / "value_head")
-    assert result(one)["tokens"] == result(other)["tokens"]
+    assert {key: result(one)[key] for key in ("tokens", "gold")} == {
+        key: result(other)[key] for key in ("tokens", "gold")
+    }
 
 
 def assert_equal_weights(one, other):
