@@ -30,7 +30,7 @@ GROUPS = {
         *("gradient_accumulation_steps", "warmup_ratio", "lr_scheduler_type", "weight_decay", "max_grad_norm", "seed"),
     },
     "Watching and saving": {"eval_on_start", "logging_steps", "save_steps", "samples", "save_precision"},
-    "Machine": {"precision", "gradient_checkpointing"},
+    "Machine": {"precision", "gradient_checkpointing", "shared_prompts"},
 }
 
 

@@ -48,6 +48,7 @@ class ActorCritic:
         else:
             self.ref_model = weights.load_policy(session.run.ref_model or session.run.base_model, session.dtype)
             self.ref_model.requires_grad_(False).eval().to(session.machine.device)
+            session.share_prompts(self.ref_model)
         for parameter in self.learning(self.policy):
             parameter.data = parameter.data.float()
         for layer in self.policy.modules():
@@ -57,6 +58,7 @@ class ActorCritic:
         self.recompute = session.gradient_checkpointing()
         self.core = self.policy.get_base_model() if hasattr(self.policy, "get_base_model") else self.policy
         self.plain = head.is_plain(self.core)
+        session.share_prompts(self.core)
         self.ends = end_tokens(self.core, session.tokenizer)
         if self.recompute:
             self.policy.gradient_checkpointing_enable({"use_reentrant": False})

@@ -42,6 +42,9 @@ class Common:
     gradient_checkpointing: Annotated[
         Literal["auto", "on", "off"], "recompute instead of keeping activations; auto: only where memory needs it"
     ] = "auto"
+    shared_prompts: Annotated[
+        Literal["auto", "on", "off"], "pass a prompt once for all its completions in a batch; auto: where it is quicker"
+    ] = "auto"
     save_precision: Annotated[
         Literal["fp32", "bf16"], "how weights are stored; bf16 halves the file but rounds small updates away"
     ] = "fp32"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from training.engine import sharing
 from training.recipes import head, machine, rows, source_of, trunk, weights
 from training.recipes.chat import Chat
 from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
@@ -128,13 +129,15 @@ class Session:
             shutil.rmtree(self.run.checkpoints, ignore_errors=True)  # a finished training has nothing to resume
 
     def quicken(self, trainer: Any) -> None:
-        """On a CPU: a leaner language-model head, frozen layers passed once a row, no casts around the adapter."""
+        """On a CPU: a leaner language-model head, shared prompts and frozen layers passed once, no casts around the
+        adapter."""
         if self.machine.device != "cpu":
             return
-        for model in (trainer.model, getattr(trainer, "ref_model", None)):
+        for model in filter(None, (trainer.model, getattr(trainer, "ref_model", None))):
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             if hasattr(core, "lm_head") and head.is_plain(core):
                 head.use_compact_head(core, getattr(trainer, "temperature", 1.0))
+            self.share_prompts(core)
         core = trainer.model.get_base_model() if self.config.lora else trainer.model
         depth = trunk.frozen_depth(core)
         fresh = hasattr(self.config, "rollout_size")  # each step has rows of its own: nothing to remember
@@ -143,6 +146,11 @@ class Session:
         for layer in trainer.model.modules() if self.machine.precision == "bf16" else ():
             if hasattr(layer, "cast_input_dtype_enabled"):
                 layer.cast_input_dtype_enabled = False  # autocast chooses the type; PEFT would go to fp32 and back
+
+    def share_prompts(self, model: Any) -> None:
+        """Let a model pass each token of a batch once, as the settings say."""
+        if self.machine.device == "cpu" and self.config.shared_prompts != "off":
+            sharing.share(model.base_model, always=self.config.shared_prompts == "on")
 
     def fits_in_memory(self, core: Any) -> bool:
         tokens = sum(self.train_rows.tokens) + sum(self.eval_rows.tokens)

@@ -6,6 +6,8 @@ evaluation start from layer 23. The numbers are the same; a test compares them w
 
 from typing import Any
 
+BYTES = 8  # of a token id
+
 
 class Trunk:
     """Stands before `layers[depth]` of a decoder (`embed_tokens`, `layers`, `norm`) and remembers what reaches it."""
@@ -35,21 +37,23 @@ class Trunk:
         """In place of the first layer: what comes out of the last frozen one."""
         if self.keys is None:
             return self.plain[0](hidden, *args, **kwargs)
+        tree = kwargs.get("tree")  # of all rows, where the decoder passes one (training.engine)
+        places = tree.places if tree else [(row, slice(len(key) // BYTES)) for row, key in enumerate(self.keys)]
         if not all(key in self.rows for key in self.keys):
-            self.remember(hidden, *args, **kwargs)
+            self.remember(hidden, places, *args, **kwargs)
         found = hidden.new_zeros(hidden.shape)
-        for at, key in enumerate(self.keys):
-            found[at, : len(self.rows[key])] = self.rows[key]
+        for key, place in zip(self.keys, places, strict=True):
+            found[place] = self.rows[key]
         return found
 
-    def remember(self, hidden: Any, *args: Any, **kwargs: Any) -> None:
+    def remember(self, hidden: Any, places: Any, *args: Any, **kwargs: Any) -> None:
         import torch
 
         with torch.no_grad():
             for forward in self.plain:
                 hidden = forward(hidden, *args, **kwargs)
-        for key, states in zip(self.keys, hidden, strict=True):
-            self.rows[key] = states[: len(key) // 8].clone()  # token ids are 8 bytes each
+        for key, place in zip(self.keys, places, strict=True):
+            self.rows[key] = hidden[place].clone()
 
     def skip(self, plain: Any) -> Any:
         def forward(hidden: Any, *args: Any, **kwargs: Any) -> Any:

@@ -53,15 +53,21 @@ def test_a_policy_learns_what_is_rewarded(make_group, name):
     assert sum(one["kl"] for group in groups[-8:] for one in group["completions"] if "kl" in one) > 0.1
 
 
-def trainer_of(run_dir):
-    """The trainer as the recipe makes it, before its first step."""
+def trainer_of(run_dir, quick=True):
+    """The trainer as the recipe makes it, before its first step; not `quick`: as TRL has it."""
     from training.recipes.loop import Session
 
     caught = []
     said = json.loads((run_dir / "config.json").read_text())
     module = recipe(said["recipe"])
     plain = Session.fit
-    Session.fit = lambda session, trainer, sample: (session.quicken(trainer), caught.append(trainer))
+
+    def fit(session, trainer, sample):
+        if quick:
+            session.quicken(trainer)
+        caught.append(trainer)
+
+    Session.fit = fit
     try:
         module.train(read(module.Config, said["settings"]), run_dir)
     finally:

@@ -1,0 +1,10 @@
+"""Pass rows of tokens through a decoder so that no token is computed twice and no padding at all.
+
+A prompt with its chosen and rejected completion, or with a group of eight, becomes a tree: the prompt passes once and
+each completion attends to it and to itself. What comes out is what the plain pass gives, in its shape, and so are the
+gradients; a recipe that reads hidden states needs no word of this.
+
+    sharing.share(decoder)      from now on the decoder does so where it is worth it
+    tree.Tree.of(rows)          what rows share: pure
+    attention                   attention over a tree, by transformers' registry of attentions
+"""

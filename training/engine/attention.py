@@ -1,0 +1,71 @@
+"""Attention over a tree of tokens: every segment attends to its ancestors and to itself, nothing else is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from training.engine.tree import Segment, Tree
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME = "prefix_tree"
+
+
+class Layout:
+    """Where the segments of a tree stand, and the masks they need, made once for all layers."""
+
+    def __init__(self, tree: Tree, device: Any) -> None:
+        import torch
+
+        self.segments, self.device = tree.segments, device
+        self.places = [
+            (0, torch.tensor(places, dtype=torch.long, device=device)) for places in tree.places
+        ]  # of each row's tokens
+        self.masks: dict[tuple[int, int], Tensor] = {}
+
+    def mask(self, segment: Segment) -> Tensor:
+        """[queries, keys]: all that is before the segment, and of itself what is not ahead."""
+        import torch
+
+        queries, before = segment.end - segment.start, segment.depth
+        if (queries, before) not in self.masks:
+            seen = torch.ones(queries, before + queries, dtype=torch.bool, device=self.device).tril(before)
+            self.masks[queries, before] = seen
+        return self.masks[queries, before]
+
+
+def register() -> None:
+    """Teach transformers the name; without a tree it is plain SDPA."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    AttentionInterface.register(NAME, forward)
+    AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+
+
+def forward(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, tree: Layout | None = None, **rest: Any
+) -> tuple[Tensor, None]:
+    """`query` [1, heads, tokens, size]; `key` and `value` alike, perhaps with fewer heads. Returns attention's output,
+    [1, tokens, heads, size], and no weights."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention as attend
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if tree is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
+    found = []
+    for segment in tree.segments:
+        keys, values = (gathered(part, segment.spans()) for part in (key, value))
+        options = {"attn_mask": tree.mask(segment)} if segment.before else {"is_causal": True}
+        part = query[:, :, segment.start : segment.end]
+        found.append(attend(part, keys, values, scale=rest.get("scaling"), enable_gqa=True, **options))
+    return torch.cat(found, dim=2).transpose(1, 2), None
+
+
+def gathered(part: Tensor, spans: list[tuple[int, int]]) -> Tensor:
+    import torch
+
+    pieces = [part[:, :, start:end] for start, end in spans]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)

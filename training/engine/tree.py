@@ -1,0 +1,82 @@
+"""Rows of tokens as a tree of what they share: a prompt stands in it once, however many completions follow. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+LEAST = 16  # tokens worth sharing: a branch costs a call of attention in every layer
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Tokens [start, end) of the tree, which stand behind those of its ancestors, the root first."""
+
+    start: int
+    end: int
+    before: tuple[tuple[int, int], ...] = ()  # the ancestors' [start, end)
+
+    @property
+    def depth(self) -> int:
+        """Tokens before it in its row."""
+        return sum(end - start for start, end in self.before)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """What its last token attends to: spans of the tree, those that touch taken together."""
+        found: list[tuple[int, int]] = []
+        for start, end in (*self.before, (self.start, self.end)):
+            if found and found[-1][1] == start:
+                start = found.pop()[0]
+            found.append((start, end))
+        return found
+
+
+@dataclass
+class Tree:
+    """Every token once, `places[row]` says where each token of a row stands.
+
+    >>> tree = Tree.of([[1, 2, 3, 4], [1, 2, 3, 5]], least=2)
+    >>> tree.tokens, tree.positions, tree.places
+    ([1, 2, 3, 4, 5], [0, 1, 2, 3, 3], [[0, 1, 2, 3], [0, 1, 2, 4]])
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)  # of each token in its row
+    segments: list[Segment] = field(default_factory=list)
+    places: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], least: int = LEAST) -> Tree:
+        """Share every common beginning of at least `least` tokens, and rows that are the same."""
+        tree = cls(places=[[] for _ in rows])
+        tree.branch(rows, sorted(range(len(rows)), key=lambda row: rows[row]), 0, (), least)
+        return tree
+
+    def branch(
+        self, rows: Sequence[Sequence[int]], which: list[int], at: int, before: tuple[tuple[int, int], ...], least: int
+    ) -> None:
+        """Hang these rows, which are sorted and agree on everything before `at`, behind `before`."""
+        for _, same in groupby(which, key=lambda row: tuple(rows[row][at : at + least])):
+            together = list(same)
+            first, last = rows[together[0]], rows[together[-1]]
+            end = at + agree(first[at:], last[at:])  # of sorted rows, the outermost differ first
+            if end == at:
+                continue
+            span = self.add(first[at:end], at, before)
+            for row in together:
+                self.places[row] += range(*span)
+            longer = [row for row in together if len(rows[row]) > end]
+            self.branch(rows, longer, end, (*before, span), least)
+
+    def add(self, tokens: Sequence[int], at: int, before: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+        span = len(self.tokens), len(self.tokens) + len(tokens)
+        self.tokens += tokens
+        self.positions += range(at, at + len(tokens))
+        self.segments.append(Segment(*span, before))
+        return span
+
+
+def agree(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two rows have in common from the start."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
