@@ -283,9 +283,10 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             return loss
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-            """Rows that teach nothing do not pass through the model; the loss is what it would be with them."""
+            """Rows that teach nothing do not pass through the model; the loss is what it would be with them. Several
+            processes leave out none: each must have as many rows to compare as the others, and pass them as often."""
             teaches = inputs.get("teaches", inputs["advantages"] != 0)
-            if bool(teaches.all()):
+            if self.accelerator.num_processes > 1 or bool(teaches.all()):
                 return self.plain_loss(model, inputs)
             if not bool(teaches.any()):
                 return sum(p.sum() for p in model.parameters() if p.requires_grad) * 0.0

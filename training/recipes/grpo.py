@@ -5,8 +5,8 @@ Each of G completions of a prompt gets a reward; how far it is above the group's
     A_i = (r_i − mean r) / std r          (scale_rewards none: without the division)
     loss = mean_t −min( ρ_t A_i, clip(ρ_t, 1−ε, 1+ε) A_i ) + beta · KL_t
 
-A group whose rewards are all equal teaches nothing. It is not trained on, nor is its KL, and with `resample` another
-prompt is tried in its place.
+A group whose rewards are all equal teaches nothing. It is not trained on, nor (in one process) is its KL, and with
+`resample` another prompt is tried in its place.
 
 Where it leads: KL_t is the k3 estimate, and it is differentiated, not rewarded. In expectation that follows the forward
 KL(π_ref‖π), so in a one-token world the policy goes to π(y) ∝ π_ref(y) / (λ − r(y)/beta), λ making it sum to 1, and not

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.training.recipes.conftest import curve, metrics, rollouts, train_here
+from tests.training.recipes.conftest import curve, metrics, result, rollouts, train_here
 from tests.training.recipes.test_ppo import Killed, assert_equal_weights, questions
 from training.recipes import best_of_n, online_dpo, recipe
 from training.recipes.config import read
@@ -47,7 +47,7 @@ def test_equal_rewards_make_no_pair_and_leave_the_policy_alone(make_own, base_mo
 
 
 def test_an_interrupted_online_dpo_ends_as_one_that_was_not(make_own, monkeypatch):
-    settings = {"max_steps": 4, "save_steps": 2, "learning_rate": 0.003}
+    settings = {"max_steps": 4, "save_steps": 2, "learning_rate": 0.003, "eval_steps": 1, "gold": "length 0.1"}
     whole, killed = make_own("online_dpo", **settings), make_own("online_dpo", **settings)
     train_here(whole)
     with monkeypatch.context() as patch:
@@ -63,6 +63,7 @@ def test_an_interrupted_online_dpo_ends_as_one_that_was_not(make_own, monkeypatc
             train_here(killed)
     train_here(killed)
     assert_equal_weights(whole / "model", killed / "model")
+    assert result(whole)["gold"] == result(killed)["gold"]
 
 
 BEST = {"max_steps": 6, "learning_rate": 0.002, "num_generations": 4, "per_device_train_batch_size": 8}

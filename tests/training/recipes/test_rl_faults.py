@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tests.training.recipes.conftest import curve, result, train_here
+from tests.training.recipes.conftest import curve, result, start, train_here
 from tests.training.recipes.test_ppo import QUICK, SHORT, learner_of, questions
 from training.recipes import scoring
 from training.recipes.preflight import preflight
@@ -152,9 +152,23 @@ def test_several_processes_are_refused_where_the_loop_is_our_own(make_odd, monke
         train_here(make_odd(rewards="length -0.1"))
 
 
-def test_a_run_that_fails_leaves_a_result_that_says_why(make_run):
-    from tests.training.recipes.conftest import start
+def test_two_processes_evaluate_and_keep_one_model(make_run):
+    """Every held-out completion counts once, whichever process drew it, and both end at the same step."""
+    settings = SHORT | QUICK | {"gradient_accumulation_steps": 1, "rewards": "length -0.05 unit=characters"}
+    settings |= {"per_device_train_batch_size": 16, "max_steps": 30, "eval_steps": 2, "save_steps": 2}
+    settings |= {"gold": "length unit=characters", "gold_patience": 1}
+    run_dir = make_run("grpo", list(questions()), list(questions(7)), **settings)
+    launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+    launch += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
+    assert start(run_dir, *launch).wait(timeout=240) == 0, (run_dir / "log.txt").read_text()[-3000:]
+    done, gold = result(run_dir), curve(run_dir, "eval_gold")
+    assert "× 2" in done["device"] and done["step"] == 2 * len(gold) - 2 < 30
+    assert done["gold"]["best"] == max(gold) and done["reason"]
+    assert all(value * 7 == pytest.approx(round(value * 7)) for value in gold)  # a mean over seven
+    assert (run_dir / "model" / "model.safetensors").exists()
 
+
+def test_a_run_that_fails_leaves_a_result_that_says_why(make_run):
     rows = [{"prompt": row["prompt"]} for row in questions()]
     run_dir = make_run("ppo", rows, [], **SHORT | {"rewards": "math 1"})
     assert start(run_dir).wait(timeout=120) == 1
