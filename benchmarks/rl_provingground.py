@@ -5,6 +5,10 @@ RL_RUNS=grpo,ppo RL_STEPS=30 RL_ROLLOUT=128 …                     # some of th
 
 The verifier rewards the right answer; a process reward model's scores reward steps, at their ends or by the worst of
 them; an outcome reward model rewards wholes. What is measured is the truth, on problems that no model has seen.
+
+In `hacked` nothing holds the policy near its start, and the outcome reward model is all that it learns from, until it
+finds what that model overlooks. The verifier is the gold reward, and the rule ends the run: its line says the proxy,
+the gold and the KL at each evaluation, the step that was kept, and why it ended.
 """
 
 import json
@@ -32,6 +36,7 @@ RUNS = {
     "ppo_prm": ("ppo", "prm:steps 1 aggregate=min" + FOLLOWED, {}),
     "ppo_orm": ("ppo", "orm:outcome 1" + FOLLOWED, {}),
     "online_dpo": ("online_dpo", "math 1", {"learning_rate": 5e-5}),
+    "hacked": ("ppo", "orm:outcome 1", {"kl_coef": 0.0, "gold": "math 1", "gold_patience": 3}),
     "best_of_n": ("best_of_n", "math 1", {"threshold": 1.0, "learning_rate": 3e-4, "num_train_epochs": 2.0}),
 }
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "max_completion_length": 110, "save_steps": 0}
@@ -60,6 +65,7 @@ def measure(ground: Ground, name: str, before: float) -> dict:
     model = train(recipe, run_dir, ground.policy_folder, rows, held_out, say(name), models, rewards=rewards, **settings)
     result = json.loads((run_dir / "result.json").read_text())
     after = solved(model, ground.problems(TESTS))
+    watched = {"watched": watch(run_dir, result)} if "gold" in settings else {}
     return {
         "after": rounded(after),
         "points": round(100 * (after[0] - before), 1),
@@ -67,7 +73,16 @@ def measure(ground: Ground, name: str, before: float) -> dict:
         "waited": round(time.time() - began),
         "completions_to_25_points": reached(run_dir, 0.25),
         "curve": curve(run_dir),
-    }
+    } | watched
+
+
+def watch(run_dir: Path, result: dict) -> dict:
+    """What the rule saw and did: the proxy, gold and KL of every evaluation, by step; the step that was kept."""
+    names = {"proxy": "eval_reward", "gold": "eval_gold", "kl": "eval_kl"}
+    curves = {name: by_step(run_dir, key) for name, key in names.items()}
+    gold = result["gold"]
+    told = {"kept_step": gold["step"], "kept_gold": round(gold["best"], 3), "last_gold": round(gold["last"], 3)}
+    return curves | told | {"ended_at": result["step"], "reason": result["reason"]}
 
 
 def judges(ground: Ground, rewards: str) -> dict[str, Path]:
@@ -96,8 +111,11 @@ def solved(folder: Path, problems: list[Problem]) -> tuple[float, float, float]:
 
 def curve(run_dir: Path) -> list[list[float]]:
     """Steps, and the solve rate on prompts held out from training."""
+    return by_step(run_dir, "eval_rewards/math/mean") or by_step(run_dir, "eval_gold")
+
+
+def by_step(run_dir: Path, key: str) -> list[list[float]]:
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    key = "eval_rewards/math/mean"
     return [[line["step"], round(line["values"][key], 3)] for line in lines if key in line["values"]]
 
 
