@@ -63,11 +63,13 @@ def make_prompt(project):
         text="What is the capital of Peru?", completions=("Lima.", "Cusco.", "I am not sure."), wanted=1, **fields
     ):
         messages = [{"role": "user", "content": text}]
+        place = fields.pop("project", project)
         prompt = Prompt.objects.create(
-            project=fields.pop("project", project),
+            project=place,
             messages=messages,
             text=text,
-            fingerprint=fingerprint(messages),
+            fingerprint=fields.pop("fingerprint", fingerprint(messages)),
+            problem=fingerprint(messages) if place.kind == "steps" else "",
             labels_wanted=wanted,
             open_slots=wanted,
             **fields,
@@ -97,7 +99,9 @@ def traces(alice, bob):
 @pytest.fixture
 def make_trace(traces, make_prompt):
     def make(text="What is 3 × 4 + 5?", steps=("3 × 4 = 12", "12 + 5 = 18", "The answer is 18."), **fields):
-        prompt = make_prompt(text, completions=(), **{"project": traces, "reference": "17", **fields})
+        known = {"project": traces, "reference": "17"}
+        known["fingerprint"] = fingerprint([[{"role": "user", "content": text}], list(steps)])
+        prompt = make_prompt(text, completions=(), **known | fields)
         whole = "\n\n".join(steps)
         mark = fingerprint(list(steps))
         Completion.objects.create(prompt=prompt, text=whole, steps=list(steps), source="model", fingerprint=mark)

@@ -1,10 +1,11 @@
-"""Have a model answer prompts that lack completions, or solve problems: a background job, stopped and resumed."""
+"""Have a model answer prompts that lack completions, or problems that lack solutions: a job, stopped and resumed."""
 
 import asyncio
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from annotation.models import Completion, Project, Prompt, fingerprint
@@ -16,7 +17,8 @@ from training.models import CompletionRun, Generation, ModelVersion
 AT_ONCE = 8  # prompts asked for together: the model server batches what waits
 POOR = {
     "ranking": "{} prompts got fewer than two different answers: raise the temperature and run again.",
-    "steps": "{} problems got no solution: the model said nothing. Run again, or choose another model.",
+    "steps": "{} problems have fewer solutions than asked for, as the model said nothing new: raise the temperature "
+    "and run again.",
 }
 STORED = ("temperature", "top_p", "max_tokens", "seed", "system")
 
@@ -26,10 +28,22 @@ class NothingToDo(ValueError):
 
 
 def lacking(project: Project, per_prompt: int) -> QuerySet[Prompt]:
-    """Prompts nobody has ranked or holds, with fewer than `per_prompt` completions; problems without any solution."""
-    per_prompt = 1 if project.kind == "steps" else per_prompt
-    untouched = project.prompts.filter(labels_given=0, leases=None).exclude(origin="comparison")
-    return untouched.annotate(have=Count("completions")).filter(have__lt=per_prompt).order_by("pk")
+    """Prompts nobody has ranked or holds, with fewer than `per_prompt` completions; problems with fewer solutions."""
+    return (problems(project) if project.kind == "steps" else untouched(project)).filter(have__lt=per_prompt)
+
+
+def untouched(project: Project) -> QuerySet[Prompt]:
+    """Prompts whose completions may still change; `have` counts them."""
+    prompts = project.prompts.filter(labels_given=0, leases=None).exclude(origin="comparison")
+    return prompts.annotate(have=Count("completions")).order_by("pk")
+
+
+def problems(project: Project) -> QuerySet[Prompt]:
+    """The first prompt of each problem; `have` counts its solutions, which stand under prompts of their own."""
+    same = project.prompts.filter(problem=OuterRef("problem")).exclude(problem="")  # as the index wants it
+    solved = same.filter(completions__isnull=False).order_by().values("problem").annotate(n=Count("pk")).values("n")
+    first = project.prompts.exclude(Exists(same.filter(pk__lt=OuterRef("pk"))))
+    return first.annotate(have=Coalesce(Subquery(solved), 0)).order_by("pk")
 
 
 def queue_run(project: Project, model: ModelVersion, per_prompt: int, sampling: dict, user) -> CompletionRun:
@@ -37,7 +51,8 @@ def queue_run(project: Project, model: ModelVersion, per_prompt: int, sampling: 
     total = lacking(project, per_prompt).count()
     if not total:
         if project.kind == "steps":
-            raise NothingToDo(f"Every problem of {project} has a solution already.")
+            enough = f"{per_prompt} solutions" if per_prompt > 1 else "a solution"
+            raise NothingToDo(f"Every problem of {project} has {enough} already.")
         raise NothingToDo(f"Every prompt of {project} has {per_prompt} completions or a ranking already.")
     known = {key: value for key, value in sampling.items() if key in STORED and value not in (None, "")}
     made = CompletionRun.objects.create(
@@ -123,14 +138,18 @@ def keep(run: CompletionRun, group: list[Prompt], answers: list[list[str]]) -> i
 
 @transaction.atomic
 def keep_solutions(run: CompletionRun, group: list[Prompt], answers: list[list[str]]) -> int:
-    """Store a group's solutions, cut into steps by the project's rule; how many problems got none."""
+    """Store a group's solutions, cut into steps by the project's rule; how many problems still have too few."""
     poor = 0
     for problem, texts in zip(group, answers, strict=True):
-        solutions = [(text, None, str(run.model), None) for text in dict.fromkeys(filter(None, texts))]
-        poor += not solutions
-        for prompt in add_solutions(problem, solutions):
-            completion = prompt.completions.get()
-            Generation.objects.get_or_create(
-                completion=completion, defaults={"model": run.model, "run": run, "sampling": run.sampling}
-            )
+        known = set(Completion.objects.filter(prompt__in=solutions_of(problem)).values_list("pk", flat=True))
+        add_solutions(problem, [(text, None, str(run.model), None) for text in dict.fromkeys(filter(None, texts))])
+        fresh = Completion.objects.filter(prompt__in=solutions_of(problem)).exclude(pk__in=known)
+        Generation.objects.bulk_create(
+            Generation(completion=completion, model=run.model, run=run, sampling=run.sampling) for completion in fresh
+        )
+        poor += len(known) + len(fresh) < run.per_prompt
     return poor
+
+
+def solutions_of(problem: Prompt) -> QuerySet[Prompt]:
+    return Prompt.objects.filter(project=problem.project_id, problem=problem.problem).exclude(problem="")

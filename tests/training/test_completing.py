@@ -1,6 +1,7 @@
 """A model answers prompts that lack completions, in the background, and they open for ranking."""
 
 import pytest
+from django.urls import reverse
 
 from annotation.models import Prompt
 from training import background, completing
@@ -72,4 +73,51 @@ def test_problems_get_solutions_cut_into_steps_each_a_trace_of_its_own(registere
         assert completion.steps and completion.source == "small v1" and prompt.reference == "4"
         assert completion.generation.run == run
     with pytest.raises(completing.NothingToDo, match="has a solution already"):
-        completing.queue_run(traces, registered["small"], 2, SAMPLING, alice)
+        completing.queue_run(traces, registered["small"], 1, SAMPLING, alice)
+
+
+def test_a_problem_with_too_few_solutions_gets_those_it_lacks_whoever_wrote_the_others(
+    registered, traces, make_trace, make_prompt, alice, bob
+):
+    """One of three has a solution of people and a label; it is a trace of its own, and nothing of it changes."""
+    marked = make_trace("One?", steps=("1 + 1 = 2", "So 2."))
+    marked.step_labels.create(labeler=bob, ratings=[1, 1])
+    Prompt.objects.filter(pk=marked.pk).update(open_slots=0, labels_given=1)
+    for text in ("Two?", "Three?"):
+        make_prompt(text, completions=(), project=traces)
+    assert [(p.text, p.have) for p in completing.problems(traces)] == [("One?", 1), ("Two?", 0), ("Three?", 0)]
+    run = completing.queue_run(traces, registered["small"], 3, SAMPLING | {"max_tokens": 24}, alice)
+    completing.run_completions(run)
+    run.refresh_from_db()
+    assert (run.status, run.done, run.total, run.message) == ("succeeded", 3, 3, "")
+    assert [(p.text, p.have) for p in completing.problems(traces)] == [("One?", 3), ("Two?", 3), ("Three?", 3)]
+    assert Generation.objects.filter(run=run, completion__prompt__text="One?").count() == 2
+    marked.refresh_from_db()
+    assert (marked.labels_given, marked.open_slots, marked.completions.get().source) == (1, 0, "model")
+    with pytest.raises(completing.NothingToDo, match="has 3 solutions already"):
+        completing.queue_run(traces, registered["small"], 3, SAMPLING, alice)
+
+
+def test_a_solution_that_is_there_already_is_said_to_be_missing(registered, traces, make_prompt, alice):
+    """At temperature 0 a model says the same twice."""
+    make_prompt("One?", completions=(), project=traces)
+    run = completing.queue_run(traces, registered["small"], 2, {"temperature": 0, "max_tokens": 24}, alice)
+    completing.run_completions(run)
+    run.refresh_from_db()
+    assert run.status == "succeeded" and "1 problems have fewer solutions" in run.message
+    assert [p.have for p in completing.problems(traces)] == [1]
+
+
+def test_the_page_says_how_many_problems_have_too_few_and_asks_for_those(
+    client, traces, make_trace, make_prompt, registered, alice
+):
+    make_trace("One?")
+    client.force_login(alice)
+    page = reverse("complete", args=[traces.slug])
+    assert "Every problem has a solution, 1 of them only one." in client.get(page).content.decode()
+    make_prompt("Two?", completions=(), project=traces)
+    assert "1 problem has no solution yet." in client.get(page).content.decode()
+    asked = {"model": registered["small"].pk, "per_prompt": 1, "temperature": 1, "top_p": 1, "max_tokens": 8}
+    client.post(page, asked)
+    client.post(page, asked | {"per_prompt": 3})
+    assert [(run.per_prompt, run.total) for run in CompletionRun.objects.order_by("pk")] == [(1, 1), (3, 2)]

@@ -26,7 +26,7 @@ class CompletionForm(forms.Form):
         super().__init__(*args, **kwargs)
         if kind == "steps":
             self.fields["per_prompt"] = forms.IntegerField(
-                min_value=1, max_value=16, initial=2, label="Solutions a problem"
+                min_value=1, max_value=16, initial=2, label="Solutions a problem", help_text="those it has are counted"
             )
             self.fields["max_tokens"].initial = 512
         self.fields["model"].queryset = ModelVersion.objects.visible_to(user).usable().filter(makes="policy")
@@ -43,8 +43,8 @@ def complete(request: HttpRequest, slug: str) -> HttpResponse:
         except completing.NothingToDo as error:
             flash.info(request, str(error))
     runs = project.completion_runs.select_related("model")[:10]
-    lacking = completing.lacking(project, 2).count()
-    context = {"project": project, "form": form, "runs": runs, "lacking": lacking, "place": "label"}
+    context = {"project": project, "form": form, "runs": runs, "place": "label"}
+    context |= {name: completing.lacking(project, n).count() for n, name in ((1, "bare"), (2, "few"))}
     context["busy"] = any(not run.ended for run in runs)
     template = "training/complete.html#runs" if request.htmx else "training/complete.html"
     return render(request, template, context)

@@ -14,7 +14,7 @@ class Command(Verb):
     def arguments(self, parser) -> None:
         parser.add_argument("model")
         parser.add_argument("message", nargs="?")
-        parser.add_argument("--project", help="answer this project's prompts instead, here and now")
+        parser.add_argument("--project", help="answer what this project's prompts lack instead, here and now")
         parser.add_argument("--n", type=int, default=1, help="answers a prompt")
         parser.add_argument("--temperature", type=float, default=0.7)
         parser.add_argument("--top-p", type=float, default=0.95)
@@ -24,7 +24,7 @@ class Command(Verb):
     def handle(self, model: str, message: str | None, project: str | None, n: int, user: str | None, **options) -> None:
         sampling = {key: options[key] for key in ("temperature", "top_p", "max_tokens", "seed")}
         if project:
-            return self.answer_project(model_named(model), project, n, sampling, acting_user(user))
+            return self.answer_project(model_named(model), project_named(project), n, sampling, acting_user(user))
         if not message:
             raise CommandError("Give a message to answer, or --project.")
         turn = [{"role": "user", "content": message}]
@@ -34,11 +34,12 @@ class Command(Verb):
             raise CommandError(str(error)) from error
         self.emit(answers, "\n\n".join(answer["text"] for answer in answers))
 
-    def answer_project(self, model, project: str, n: int, sampling: dict, user) -> None:
+    def answer_project(self, model, project, n: int, sampling: dict, user) -> None:
         try:
-            run = completing.queue_run(project_named(project), model, max(n, 2), sampling, user)
+            run = completing.queue_run(project, model, max(n, 1 if project.kind == "steps" else 2), sampling, user)
         except completing.NothingToDo as error:
             return self.emit({"done": 0}, str(error))
         completing.run_completions(run)
         run.refresh_from_db()
-        self.emit({"status": run.status, "done": run.done}, f"{run.status}: {run.done} prompts. {run.message}".strip())
+        unit = "problems" if project.kind == "steps" else "prompts"
+        self.emit({"status": run.status, "done": run.done}, f"{run.status}: {run.done} {unit}. {run.message}".strip())
