@@ -4,12 +4,16 @@ import time
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.core.management import CommandError
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 
 from annotation.models import Completion, Membership, Project, Prompt, fingerprint
 
 pytest_plugins = ["tests.serving", "tests.live"]
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")  # a busy machine is no failure
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,6 +32,13 @@ def emptying_is_patient():
     TransactionTestCase._fixture_teardown = patient
     yield
     TransactionTestCase._fixture_teardown = empty
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """What is cached by the id of a row would be believed of the next test's row with that id."""
+    yield
+    cache.clear()
 
 
 def person(username: str):

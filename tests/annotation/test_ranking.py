@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation import leases
@@ -17,8 +17,6 @@ from annotation.ranks import Invalid, checked, dense
 from annotation.slots import TooLate, skip
 from annotation.undo import UNDOS, undo
 from tests.annotation.test_leases import let_expire, ranks, unbalanced
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 
 
 def stored(ranking):
@@ -71,7 +69,6 @@ def test_what_cannot_be_ranked_is_all_tied(flag):
     assert clean[flag]
 
 
-@calm
 @given(st.dictionaries(st.integers(1, 50), st.integers(1, 12), min_size=1))
 def test_dense_ranks_keep_the_order_and_leave_no_gap(ranks):
     result = dense(ranks)
@@ -79,7 +76,6 @@ def test_dense_ranks_keep_the_order_and_leave_no_gap(ranks):
     assert all((ranks[a] < ranks[b]) == (result[a] < result[b]) for a in ranks for b in ranks)
 
 
-@calm
 @given(st.dictionaries(st.sampled_from([7, 8, 9, "7", "x", ""]), st.one_of(st.integers(), st.text(), st.none())))
 def test_nothing_sent_crashes_the_check(ranks):
     try:

@@ -5,7 +5,7 @@ import random
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.montecarlo import Count
@@ -120,7 +120,6 @@ def test_problems_are_all_different_and_the_same_for_a_seed():
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_every_problem_and_solution_survives_the_tokenizer(seed):
     words = tokenizer()
     problem = problem_of(seed)

@@ -30,7 +30,7 @@ def traces(draw):
 
 
 @given(traces())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_step_is_scored_once_at_its_own_end_beside_the_prompt(trace):
     ids, ends, prompt, max_length = trace
     parts = windows(*trace)
@@ -47,7 +47,7 @@ def test_every_step_is_scored_once_at_its_own_end_beside_the_prompt(trace):
 
 
 @given(traces(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_follows_never_changes_how_a_step_is_read(trace, data):
     ids, ends, prompt, max_length = trace
     count = data.draw(st.integers(1, len(ends)))
