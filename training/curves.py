@@ -44,9 +44,12 @@ PANELS = [
             *("reward", "eval_reward", "reward_best", "objective/rlhf_reward"),
         ],
     ),
+    ("Gold", "never trained on", ["eval_gold"]),
     PARTS,
     ("KL to the reference", "nats", ["objective/kl", "kl", "eval_kl"]),
     ("Length", "tokens a completion", ["completions/mean_length", "eval_completions/mean_length"]),
+    ("Repetition", "share of 4-word sequences", ["eval_repetition"]),
+    ("The reward goes with", "correlation", ["eval_length_correlation", "eval_repetition_correlation"]),
     ("Cut off", "share of completions", ["completions/clipped_ratio", "eval_completions/clipped_ratio"]),
     ("Groups without spread", "share", ["frac_reward_zero_std"]),
     ("Clipped", "share of tokens", ["policy/clipfrac_avg", "val/clipfrac_avg", "clip_ratio/region_mean"]),
@@ -59,9 +62,9 @@ PANELS = [
     ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
     ("Processor", "percent of one core", ["cpu_percent"]),
 ]
-FIRST = 19  # panels that are looked at first; the rest waits below them
+FIRST = 22  # panels that are looked at first; the rest waits below them
 MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
-UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "total_flos", "seconds_per_step"}
+UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "eval_gold_stderr", "total_flos", "seconds_per_step"}
 
 
 class Curve:

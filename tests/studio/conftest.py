@@ -52,13 +52,14 @@ def world(project, make_prompt, alice, bob):
     ModelVersion.objects.create(name="base", slug="base-v1")
     job = TrainingJob.objects.create(
         name="dpo", project=project, dataset=kept, recipe="dpo", base_model=model, created_by=alice, status="failed",
-        settings={"rollouts_kept": 8},
+        settings={"rollouts_kept": 8}, latest={"eval_reward": 0.5, "eval_kl": 1.0},
         error={"class": "crash", "message": "It broke", "advice": "Mend it"}, log="last words",
         alarms=[{"kind": "nan", "step": 1, "message": "NaN", "advice": "Lower it"}],
     )  # fmt: skip
     messages = [{"role": "user", "content": "Hello?"}]
     Sample.objects.create(job=job, line=0, step=1, prompt=messages, completion="Hi.")
-    Metric.objects.create(job=job, line=0, step=1, time=1.0, values={"loss": 1.0})
+    watched = {"eval_reward": 0.5, "eval_kl": 1.0, "eval_gold": 0.4}
+    Metric.objects.create(job=job, line=0, step=1, time=1.0, values={"loss": 1.0} | watched)
     drawn = {"completion": "Hi.", "reward": 1.0, "parts": {"exact": 1.0}, "why": {"exact": "equal"}, "tokens": 2}
     rollouts = row_of(job, 0, {"step": 1, "prompt": messages, "completions": [drawn], "reference": "4"})
     rollouts.save()

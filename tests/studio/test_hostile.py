@@ -103,13 +103,14 @@ def plant(text: str) -> None:
             model.objects.filter(pk=row.pk).update(**values)
     Completion.objects.update(source=stored[:200])
     problem = {"message": stored, "advice": stored, "class": "crash"}
-    TrainingJob.objects.update(
-        error=problem, alarms=[problem | {"kind": stored, "step": 1}], log=stored, latest={stored[:50]: 1.0}
-    )
-    TrainingJob.objects.update(result={"tokens": 1, "device": stored, "metrics": {stored[:50]: 1.0}})
+    watched = {"eval_reward": 0.5, "eval_kl": 1.0, "eval_gold": 0.4, "eval_gold_stderr": stored}
+    latest = {stored[:50]: 1.0} | watched
+    TrainingJob.objects.update(error=problem, alarms=[problem | {"kind": stored, "step": 1}], log=stored, latest=latest)
+    gold = {"gold": {"step": 1, "kept": stored, "text": stored}, "reason": stored}
+    TrainingJob.objects.update(result={"tokens": 1, "device": stored, "metrics": {stored[:50]: 1.0}} | gold)
     Import.objects.update(problems=[{"row": 1, "reason": stored}])
     Sample.objects.update(prompt=turns, parts={stored[:50]: 1.0})
-    Metric.objects.update(values={stored[:50]: 1.0, "loss": 1.0})
+    Metric.objects.update(values={"loss": 1.0} | latest)
     ModelVersion.objects.update(metrics={stored[:50]: 1.0})
     for run in SearchRun.objects.exclude(result=None):
         nodes = [node | {"step": stored, "answer": node["answer"] and stored} for node in run.result["nodes"]]

@@ -17,7 +17,7 @@ from training import jobs as engine
 from training.launch_form import changed
 from training.models import TrainingJob
 from training.recipes import RECIPES
-from training.views import rollouts
+from training.views import hacking, rollouts
 from training.views.curves import as_trace, visible
 
 PAGE = 50
@@ -90,6 +90,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
     if part == "tab" and tab == "samples" and not run.ended and request.GET.get("seen") == newest(run):
         return HttpResponse(status=204)  # nothing new: what is open on the page stays open
     context |= {} if part == "tab" else state(run)
+    if part is None or (part == "state" and run.ended):
+        context |= hacking.watched(run, request.user)
     if part != "state":
         context |= rollouts.listed(run, request.GET) if tab == "rollouts" else TAB_CONTEXT[tab](run)
     return render(request, f"training/job.html#{part}" if part else "training/job.html", context)

@@ -300,11 +300,16 @@ class Board {
     })));
   }
 
+  // Held-out rewards seen so far: what else on the page shows them listens for more.
+  get evaluations() { return this.runs.reduce((sum, run) => sum + (run.series.eval_reward?.steps.length ?? 0), 0); }
+
   async follow() {
     let wait = PAUSE;
     try {
       const going = this.runs.filter((run) => run.live || run.line < 0);
+      const before = this.evaluations;
       if (!document.hidden && (await Promise.all(going.map((run) => run.load()))).some(Boolean)) this.draw();
+      if (this.evaluations !== before) this.root.dispatchEvent(new Event("evaluated", { bubbles: true }));
       if (this.runs.some((run) => run.line < 0 && run.live && run.panels.length)) wait = 0;
     } catch (error) {
       wait = 5 * PAUSE; // the studio may be restarting
