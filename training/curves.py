@@ -46,7 +46,8 @@ PANELS = [
     ),
     ("Gold", "never trained on", ["eval_gold"]),
     PARTS,
-    ("KL to the reference", "nats", ["objective/kl", "kl", "eval_kl"]),
+    ("KL to the reference", "nats a completion", ["objective/kl", "eval_kl"]),
+    ("KL to the reference, by token", "nats a token", ["kl"]),
     ("Length", "tokens a completion", ["completions/mean_length", "eval_completions/mean_length"]),
     ("Repetition", "share of 4-word sequences", ["eval_repetition"]),
     ("The reward goes with", "correlation", ["eval_length_correlation", "eval_repetition_correlation"]),
@@ -54,7 +55,7 @@ PANELS = [
     ("Groups without spread", "share", ["frac_reward_zero_std"]),
     ("Clipped", "share of tokens", ["policy/clipfrac_avg", "val/clipfrac_avg", "clip_ratio/region_mean"]),
     ("Value head", "explained variance", ["val/explained_variance"]),
-    ("Self-corrections", "a completion", ["completions/self_corrections"]),
+    ("Self-corrections", "a completion", ["completions/self_corrections", "eval_completions/self_corrections"]),
     ("Learning rate", "", ["learning_rate"]),
     ("Speed", "tokens a second", ["tokens_per_second"]),
     ("Gradient norm", "", ["grad_norm"]),
@@ -62,7 +63,7 @@ PANELS = [
     ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
     ("Processor", "percent of one core", ["cpu_percent"]),
 ]
-FIRST = 22  # panels that are looked at first; the rest waits below them
+FIRST = 23  # panels that are looked at first; the rest waits below them
 MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
 UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "eval_gold_stderr", "total_flos", "seconds_per_step"}
 

@@ -74,11 +74,22 @@ def test_what_is_not_a_number_leaves_a_gap():
 
 
 def test_train_and_held_out_share_a_chart_and_unknown_names_get_their_own():
-    found = panels(["eval_loss", "loss", "kl", "eval_kl", "logps/rejected", "logps/chosen"])
+    found = panels(["eval_loss", "loss", "objective/kl", "eval_kl", "logps/rejected", "logps/chosen"])
     assert [panel["series"] for panel in found] == [
         ["loss", "eval_loss"],
         ["logps/chosen", "logps/rejected"],
-        ["kl", "eval_kl"],
+        ["objective/kl", "eval_kl"],
+    ]
+
+
+def test_numbers_of_unlike_units_never_share_a_chart():
+    found = {
+        panel["title"]: panel for panel in panels(["kl", "eval_kl", "completions/self_corrections", "eval_gold_stderr"])
+    }
+    assert [(title, panel["unit"], panel["more"]) for title, panel in found.items()] == [
+        ("KL to the reference", "nats a completion", False),
+        ("KL to the reference, by token", "nats a token", False),
+        ("Self-corrections", "a completion", False),
     ]
 
 

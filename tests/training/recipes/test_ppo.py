@@ -60,6 +60,7 @@ def test_a_policy_learns_what_is_rewarded_and_says_how(make_ppo):
         *("objective/kl", "objective/entropy", "objective/scores", "objective/rlhf_reward", "policy/approxkl_avg"),
         *("policy/clipfrac_avg", "policy/entropy_avg", "loss/policy_avg", "loss/value_avg", "val/clipfrac_avg"),
         *("val/ratio", "val/num_eos_tokens", "val/explained_variance", "completions/mean_length", "reward"),
+        "completions/self_corrections",
         *(
             "rewards/length/mean",
             "entropy",
