@@ -1,5 +1,6 @@
 """The cast of every test: alice manages a project, bob labels on it, carol must see nothing of it."""
 
+import os
 import time
 
 import pytest
@@ -14,6 +15,12 @@ from annotation.models import Completion, Membership, Project, Prompt, fingerpri
 pytest_plugins = ["tests.serving", "tests.live"]
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")  # a busy machine is no failure
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """What trainings remember for later ones is remembered for this session alone."""
+    os.environ["STUDIO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True, scope="session")

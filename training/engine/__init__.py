@@ -7,4 +7,5 @@ gradients; a recipe that reads hidden states needs no word of this.
     sharing.share(decoder)      from now on the decoder does so where it is worth it
     tree.Tree.of(rows)          what rows share: pure
     attention                   attention over a tree, by transformers' registry of attentions
+    reference                   log-probabilities of ref_model, once in the life of a pair
 """

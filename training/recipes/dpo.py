@@ -14,13 +14,15 @@ Data: pairs {"prompt": messages, "chosen": messages, "rejected": messages}
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from training.recipes import machine
 from training.recipes.config import Common, common_problems
 from training.recipes.run import Run, main
 
 DATA = "pairs"
 MAKES = "policy"
+REFERENCE_TOKENS = 8192  # of pairs that ref_model reads at once
 
 
 @dataclass
@@ -31,8 +33,8 @@ class Config(Common):
     ] = "sigmoid"
     label_smoothing: Annotated[float, "share of labels taken to be wrong; used by loss_type robust"] = 0.0
     precompute_ref_log_probs: Annotated[
-        bool, "run ref_model once before training: faster over several epochs, and less memory when lora is off"
-    ] = False
+        bool, "ask ref_model once for each pair and remember it for later runs; off: at every step"
+    ] = True
     too_long: Annotated[
         Literal["drop", "cut"], "a pair over max_length: leave it out, or end its completions at max_length"
     ] = "drop"
@@ -61,7 +63,7 @@ def problems(config: Config) -> list[str]:
 def train(config: Config, run_dir: Path) -> None:
     """Train in `run_dir`; leaves the policy in run_dir/model."""
     run = Run(run_dir, config)
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig
 
     from training.recipes import weights
     from training.recipes.loop import Session, completions
@@ -76,10 +78,10 @@ def train(config: Config, run_dir: Path) -> None:
         loss_type=[config.loss_type],
         label_smoothing=config.label_smoothing,
         max_length=config.max_length,  # rows over it are gone already, or cut here on purpose
-        precompute_ref_log_probs=config.precompute_ref_log_probs,
+        precompute_ref_log_probs=config.precompute_ref_log_probs and sees_every_pair(session),
         disable_dropout=True,  # else π and π_ref differ by chance, and the first loss is not ln 2
     )
-    trainer = DPOTrainer(
+    trainer = make_trainer(session)(
         policy,
         ref_model,  # None: π_ref is the policy without its adapter, or a copy of it
         args=arguments,
@@ -88,6 +90,45 @@ def train(config: Config, run_dir: Path) -> None:
         **session.datasets(),
     )
     session.fit(trainer, completions(session))
+
+
+def sees_every_pair(session: Any) -> bool:
+    """A training that ends before is not made to ask about pairs that it never comes to."""
+    config = session.config
+    seen = session.total * config.per_device_train_batch_size * config.gradient_accumulation_steps
+    return seen * machine.world_size() >= len(session.train_rows.rows)
+
+
+def make_trainer(session: Any) -> type:
+    """TRL's trainer, which looks up what ref_model says of a pair before it asks (training.engine.reference)."""
+    from trl import DPOTrainer
+
+    from training.engine import reference
+    from training.recipes.steps import length_batches
+
+    class Trainer(DPOTrainer):
+        def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+            if machine.world_size() > 1:
+                return super()._precompute_ref_logps(dataset, name, batch_size)
+            session.quicken(self)
+            numbers = f"{session.machine.precision}-{session.dtype}"
+            kept = reference.Kept(session.run.ref_model or session.run.base_model, numbers)
+            columns = ["prompt_ids", "chosen_ids", "rejected_ids"]
+            pairs, asked = reference.look_up(kept, dataset.select_columns(columns).to_list(), self.ask)
+            print(f"{name}: ref_model was asked about {asked} of {len(pairs)} pairs, the others were known", flush=True)
+            for side, logps in zip(("ref_chosen_logps", "ref_rejected_logps"), zip(*pairs, strict=True), strict=True):
+                dataset = dataset.add_column(side, list(logps))
+            return dataset
+
+        def ask(self, examples: list[dict[str, Any]]) -> list[tuple[float, float]]:
+            found = {}
+            for batch in length_batches([sum(map(len, one.values())) for one in examples], REFERENCE_TOKENS):
+                inputs = self._prepare_inputs(self.data_collator([examples[at] for at in batch]))
+                chosen, rejected = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
+                found |= zip(batch, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True)
+            return [found[at] for at in range(len(examples))]
+
+    return Trainer
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Session:
             raise rows.BadData(no_rows(self.train_rows, self.config.max_length))
         self.count()
         self.tokenizer = weights.load_tokenizer(run.base_model)
+        self.quickened = False
         self.marks: dict[str, Any] = {}  # what the saved config.json says beside what transformers writes there
         self.note = ""  # what the model's card says of how its weights were chosen
 
@@ -131,8 +132,9 @@ class Session:
     def quicken(self, trainer: Any) -> None:
         """On a CPU: a leaner language-model head, shared prompts and frozen layers passed once, no casts around the
         adapter."""
-        if self.machine.device != "cpu":
+        if self.machine.device != "cpu" or self.quickened:
             return
+        self.quickened = True
         for model in filter(None, (trainer.model, getattr(trainer, "ref_model", None))):
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             if hasattr(core, "lm_head") and head.is_plain(core):

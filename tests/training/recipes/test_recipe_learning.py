@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from tests.tiny import tiny_model
 from tests.training.recipes.conftest import curve, metrics, planted_pairs, say, train_here
 
 pytestmark = pytest.mark.training
@@ -75,11 +76,30 @@ def test_dpo_starts_at_ln_2_and_raises_margins(make_run, settings):
 
 
 def test_dpo_gives_the_same_with_reference_log_probs_computed_before(make_run):
-    settings = {"max_steps": 4, "learning_rate": 0.005, "lora": False, "precision": "fp32"}
-    plain, before = make_run("dpo", **settings), make_run("dpo", precompute_ref_log_probs=True, **settings)
+    settings = {"max_steps": 12, "learning_rate": 0.005, "lora": False, "precision": "fp32"}
+    plain, before = (make_run("dpo", precompute_ref_log_probs=ahead, **settings) for ahead in (False, True))
     train_here(plain)
     train_here(before)
     assert curve(before, "loss") == pytest.approx(curve(plain, "loss"), abs=1e-4)
+
+
+def test_ref_model_is_asked_about_a_pair_once(make_run, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDIO_CACHE", str(tmp_path / "cache"))
+    pairs = list(planted_pairs(48))
+    losses = []
+    for rows in (pairs, pairs, [*pairs[1:], *planted_pairs(2, seed=9)]):
+        run_dir = make_run("dpo", train=rows, lora=True, num_train_epochs=1)
+        train_here(run_dir)
+        losses.append(curve(run_dir, "loss"))
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("train: ref_model")]
+    assert [[int(word) for word in line.split() if word.isdigit()] for line in told] == [[48, 48], [0, 48], [2, 49]]
+    assert losses[0] == losses[1]
+    train_here(
+        make_run(
+            "dpo", train=pairs, lora=True, num_train_epochs=1, model=tiny_model(tmp_path / "other", hidden_size=32)
+        )
+    )
+    assert "asked about 48 of 48 pairs" in capsys.readouterr().out
 
 
 def test_sft_lowers_the_loss_and_imitates_the_chosen_side(make_run):
