@@ -26,8 +26,8 @@ ADVICE = {
     "names_no_step": "Set bad_step_weight (for whole solutions, wrong_weight) to 0, which balances both classes; train "
     "longer, or raise learning_rate.",
     "diverging": "Stop it and launch again with a lower learning_rate, more warm-up, or a smaller max_grad_norm.",
-    "overoptimised": "Stop it: the best model by gold lies behind. Then reward what gold sees, stay nearer to "
-    "ref_model (a higher beta or kl_coef), or train for fewer steps.",
+    "overoptimised": "Stop it: the best model by gold lies behind, and gold_patience ends the next run there. Or "
+    "reward what gold sees, or stay nearer to ref_model: a higher beta or kl_coef.",
     "length_explains": "Read the rollouts with the highest reward. If they are no better, add a part such as "
     "length -0.1 target=200 to the rewards, or train the reward model on pairs of about equal length.",
     "repetition_explains": "Read the rollouts with the highest reward. Add a part such as repetition -1 to the "
