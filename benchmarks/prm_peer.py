@@ -142,8 +142,8 @@ def by_trl(peer: str, model: Path, folder: Path, rows: list[dict], **settings) -
     return json.loads(run([peer, str(script), str(folder / "settings.json")]).splitlines()[-1])
 
 
-def run(command: list[str]) -> str:
-    done = subprocess.run(command, env=os.environ | SPINLESS, capture_output=True, text=True)
+def run(command: list[str], **environment: str) -> str:
+    done = subprocess.run(command, env=os.environ | SPINLESS | environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:3])} failed:\n{done.stderr[-3000:]}")
     return done.stdout

@@ -2,8 +2,9 @@
 
     $STUDIO_CACHE/reference/<model>-<precision>.sqlite3      a pair's tokens, hashed -> log π_ref of both sides
 
-Log-probabilities are sums over a side's tokens, in nats. STUDIO_CACHE is ~/.cache/alignment-studio where nothing is said. A dataset frozen again with more labels finds what its
-older part was given; another model, template (its tokens differ) or precision does not.
+Log-probabilities are sums over a side's tokens, in nats. A dataset frozen again with more labels finds what its older
+part was given; another model, another template (its tokens differ) or another precision does not. Without STUDIO_CACHE
+it is in ~/.cache/alignment-studio.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ Paper: Rafailov et al. 2023, https://arxiv.org/abs/2305.18290
 Data: pairs {"prompt": messages, "chosen": messages, "rejected": messages}
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -113,9 +114,10 @@ def make_trainer(session: Any) -> type:
             session.quicken(self)
             numbers = f"{session.machine.precision}-{session.dtype}"
             kept = reference.Kept(session.run.ref_model or session.run.base_model, numbers)
-            columns = ["prompt_ids", "chosen_ids", "rejected_ids"]
+            columns, began = ["prompt_ids", "chosen_ids", "rejected_ids"], time.monotonic()
             pairs, asked = reference.look_up(kept, dataset.select_columns(columns).to_list(), self.ask)
-            print(f"{name}: ref_model was asked about {asked} of {len(pairs)} pairs, the others were known", flush=True)
+            took = f"{time.monotonic() - began:.1f} s"
+            print(f"{name}: ref_model was asked about {asked} of {len(pairs)} pairs, the others were known; {took}")
             for side, logps in zip(("ref_chosen_logps", "ref_rejected_logps"), zip(*pairs, strict=True), strict=True):
                 dataset = dataset.add_column(side, list(logps))
             return dataset
