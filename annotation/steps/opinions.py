@@ -56,10 +56,14 @@ def opinions(project: Project, limit: int = SAMPLE) -> Opinions:
 
 @dataclass(frozen=True)
 class StepAgreement:
-    """What the page of a project shows: people with each other, then each machine with people."""
+    """What the page of a project shows: people with each other, then each machine with people.
+
+    `apart` names the machines that labeled nothing a person marked.
+    """
 
     people: Measure
     machines: list[tuple[str, Measure]]
+    apart: list[str]
     persons: int
 
 
@@ -78,6 +82,7 @@ def step_agreement(project: Project) -> StepAgreement:
         marked = said.marked
         machines = [(name, with_people(marked, said.people, name)) for name in said.machines]
         shared = [(name, measure) for name, measure in machines if measure.traces]
-        found = StepAgreement(between_people(marked, said.people), shared, len(said.people))
+        apart = [name for name, measure in machines if not measure.traces]
+        found = StepAgreement(between_people(marked, said.people), shared, apart, len(said.people))
         cache.set(key, found, KEPT)
     return found

@@ -1,5 +1,7 @@
 """A project of steps on its pages: who reads, who only accepts, and one trace with every source side by side."""
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -51,6 +53,34 @@ def test_the_manager_reads_who_only_accepts_and_finds_those_traces(client, trace
     fragment = client.get(page + "?agreement", headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in fragment and "2 of 2 long traces" in fragment
     assert 'hx-trigger="load"' in client.get(page).content.decode()
+
+
+def test_agreement_is_shown_with_what_it_rests_on(client, traces, make_trace, machine, alice, bob):
+    """Between people, and with each machine that labeled what people marked; the others are named."""
+    for n in range(6):
+        trace = make_trace(f"Problem {n}", wanted=2)
+        submit_steps(trace, alice, {"ratings": [1, -1 if n else 1, 1]})
+        submit_steps(trace, bob, {"ratings": [1, -1, 1] if n > 1 else [1, 1, 1]})
+        machine(trace, ratings=[1, -1, 1])
+    machine(make_trace("Alone"), kind="model", source="prm-v1", ratings=[1, 1, 1])
+    client.force_login(alice)
+    html = client.get(reverse("project", args=[traces.slug]) + "?agreement").content.decode()
+    rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in re.findall("<tr>.*?</tr>", html, re.S)]
+    people, verifier = (
+        next(row for row in rows if row.startswith(name)) for name in ("people with e", "people with v")
+    )
+    assert people.startswith("people with each other 94 % 18 steps, 6 traces 0.86 0.48 to 1.00")
+    assert "83 % 6 traces" in people and people.count(" to ") == 2
+    assert verifier.startswith("people with verifier:arithmetic 92 % 36 steps, 6 traces")
+    assert "model:prm-v1 and people have no trace in common yet" in html
+
+
+def test_without_two_opinions_of_a_trace_agreement_is_not_known_and_the_manager_is_told_why(
+    client, traces, trace, alice
+):
+    client.force_login(alice)
+    html = client.get(reverse("project", args=[traces.slug]) + "?agreement").content.decode()
+    assert "No two people have marked the same trace yet" in html and "ask for two or more" in html
 
 
 def test_a_labeler_sees_nothing_of_other_peoples_pace(client, traces, worked, bob):
