@@ -56,8 +56,25 @@ class ProjectForm(forms.ModelForm):
         return list(dict.fromkeys([*self.instance.proposals, *found]))
 
 
+class CriteriaForms(forms.BaseInlineFormSet):
+    def clean(self) -> None:
+        """Django compares the names that are sent; these may also be taken by now, from another tab or manager."""
+        super().clean()
+        going = {form.instance.pk for form in self.deleted_forms}
+        taken = dict(self.instance.criteria.exclude(pk__in=going).values_list("name", "pk")) if self.instance.pk else {}
+        for form in self.forms:
+            name = getattr(form, "cleaned_data", {}).get("name")
+            if name in taken and taken[name] != form.instance.pk and form not in self.deleted_forms:
+                form.add_error("name", "Another criterion has this name.")
+
+
 CriteriaFormSet = forms.inlineformset_factory(
-    Project, Criterion, fields=["name", "description"], extra=2, widgets={"description": forms.TextInput()}
+    Project,
+    Criterion,
+    formset=CriteriaForms,
+    fields=["name", "description"],
+    extra=2,
+    widgets={"description": forms.TextInput()},
 )
 
 

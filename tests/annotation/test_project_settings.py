@@ -76,6 +76,17 @@ def test_two_criteria_of_one_name_are_refused(client, alice, project, settings_p
     assert "Not saved." in html and not project.criteria.exists()
 
 
+def test_a_criterion_another_tab_has_added_meanwhile_is_refused(client, alice, project, settings_page):
+    client.force_login(alice)
+    stale = form(project, **{"criteria-0-name": "Honest"})
+    client.post(settings_page, stale)
+    html = client.post(settings_page, stale).content.decode()
+    assert "Another criterion has this name." in html and project.criteria.count() == 1
+    fresh = form(project, **{"criteria-0-DELETE": "on", "criteria-1-name": "Honest"})
+    assert client.post(settings_page, fresh).status_code == 302
+    assert [c.name for c in project.criteria.all()] == ["Honest"]
+
+
 def test_guidelines_are_previewed_as_they_will_be_read(client, alice, settings_page):
     client.force_login(alice)
     html = client.post(settings_page + "?preview", {"guidelines": "**bold** <script>x</script>"}).content.decode()

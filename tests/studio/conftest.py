@@ -6,9 +6,11 @@ from annotation.models import (
     Criterion,
     Dataset,
     Import,
+    Project,
     RankedCompletion,
     Ranking,
     Skip,
+    StepLabels,
 )
 from studio.models import ApiToken
 from training.models import (
@@ -33,8 +35,8 @@ from training.searching import KNOBS
 
 
 @pytest.fixture
-def world(project, make_prompt, alice, bob):
-    """One of everything in alice's project, in states whose pages show the most."""
+def world(project, make_prompt, make_trace, alice, bob):
+    """One of everything in alice's projects, in states whose pages show the most."""
     prompt, other = make_prompt(wanted=3), make_prompt("And of Chile?")
     Criterion.objects.create(project=project, name="Honest", description="Says what is so")
     ranking = Ranking.objects.create(prompt=prompt, labeler=bob, comment="Because.")
@@ -85,7 +87,41 @@ def world(project, make_prompt, alice, bob):
         "project": project.slug, "prompt": prompt.pk, "dataset": dataset.slug, "model": model.slug, "job": job.pk,
         "import": came.pk, "comparison": comparison.pk, "run": run.pk, "preflight": preflight.pk,
         "labeling": labeling.pk, "trial": trial.pk, "rollouts": rollouts.pk,
-    } | searched  # fmt: skip
+    } | searched | {"steps": of_steps(make_trace, alice, bob)}  # fmt: skip
+
+
+def of_steps(make_trace, alice, bob) -> dict:
+    """What a project of kind `steps` holds: a trace that people and machines labeled, a model that scores traces."""
+    trace = make_trace(wanted=3, metadata={"tests": "assert True"})
+    project = trace.project
+    answer = trace.completions.get()
+    answer.alternatives.create(step=1, text="12 + 5 = 17", source="starter v1")
+    StepLabels.objects.create(
+        prompt=trace, kind="verifier", source="arithmetic", ratings=[1, -1], scores=[0.9, 0.2], errors=[0.1, 0.1],
+        notes={"1": "12 + 5 = 17, not 18"},
+    )  # fmt: skip
+    StepLabels.objects.create(prompt=trace, kind="model", source="prm-v1", scores=[0.8, 0.3, 0.2], ratings=[1, -1, -1])
+    Project.objects.filter(pk=project.pk).update(proposals=["verifier:arithmetic", "model:prm-v1"])
+    rewrite = {"1": {"text": "12 + 5 = 17", "source": ""}}
+    said = {"proposed": {"verifier:arithmetic": {"0": "accepted"}}, "rewrites": rewrite, "flagged": [1]}
+    for labeler, ratings in ((alice, [1, -1, 0]), (bob, [1, 1, 1])):
+        StepLabels.objects.create(prompt=trace, labeler=labeler, ratings=ratings, comment="Because.", **said)
+    model = ModelVersion.objects.create(
+        name="prm", slug="prm-v1", makes="process_reward_model", project=project, created_by=alice
+    )
+    how = {"project": project, "model": model, "created_by": alice, "message": "Away", "status": "failed"}
+    labeling = StepLabelRun.objects.create(kind="model", source="prm-v1", **how)
+    run = CompletionRun.objects.create(**how)
+    dataset = Dataset.objects.create(
+        project=project, slug="marked", name="Marked", shape="stepwise", status="failed", message="Too small"
+    )
+    came = Import.objects.create(
+        project=project, name="b.jsonl", file="b", status="failed", message="Bad", created_by=alice
+    )
+    return {
+        "project": project.slug, "prompt": trace.pk, "model": model.slug, "labeling": labeling.pk, "run": run.pk,
+        "dataset": dataset.slug, "import": came.pk,
+    }  # fmt: skip
 
 
 def search_and_evaluation(user, model, messages) -> dict:

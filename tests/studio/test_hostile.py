@@ -5,10 +5,12 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.test import Client
 from playwright.sync_api import sync_playwright
 
-from annotation.models import Completion, Import
+from annotation.models import Completion, Import, StepLabels
 from tests.e2e.browser import ARGUMENTS, chromium
 from tests.studio.reading import RAN, Page, body, is_page
 from tests.studio.world import everywhere
@@ -102,6 +104,9 @@ def plant(text: str) -> None:
             values |= {"metadata": {stored: stored}} if "metadata" in names else {}
             model.objects.filter(pk=row.pk).update(**values)
     Completion.objects.update(source=stored[:200])
+    Completion.objects.exclude(steps=None).update(steps=[stored] * 3)
+    StepLabels.objects.update(notes={"1": stored}, rewrites={"1": {"text": stored, "source": stored}})
+    StepLabels.objects.filter(labeler=None).update(source=Concat("kind", Value(stored[:100])))
     problem = {"message": stored, "advice": stored, "class": "crash"}
     watched = {"eval_reward": 0.5, "eval_kl": 1.0, "eval_gold": 0.4, "eval_gold_stderr": stored}
     latest = {stored[:50]: 1.0} | watched

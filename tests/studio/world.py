@@ -44,13 +44,22 @@ def filled(path: str, world: dict) -> str:
 
 
 def with_ids(world: dict) -> list[str]:
-    return [filled(path, world) for path in patterns() if "<" in path and not path.startswith(ELSEWHERE)]
+    found = [filled(path, world) for path in patterns() if "<" in path and not path.startswith(ELSEWHERE)]
+    return [*found, *of_steps(world)]
+
+
+def of_steps(world: dict) -> list[str]:
+    """The addresses that look different where steps are marked."""
+    named = [start for start, what in MEANS.items() if what in world["steps"]]
+    return [filled(path, world | world["steps"]) for path in patterns() if path.startswith(tuple(named))]
 
 
 def everywhere(world: dict) -> list[str]:
     """Every page there is that a browser shows."""
     own = [filled(path, world) for path in patterns() if not path.startswith(ELSEWHERE)]
+    own += of_steps(world)
     job, project = reverse("job", args=[world["job"]]), reverse("project", args=[world["project"]])
+    marked = reverse("project", args=[world["steps"]["project"]])
     more = [f"{job}?tab={tab}" for tab in ("rollouts", "samples", "log", "settings", "machine", "files")]
     more += [f"{project}?agreement=1", f"/train/new/?check={world['preflight']}", f"/train/overlay/?run={world['job']}"]
     more += [
@@ -60,6 +69,10 @@ def everywhere(world: dict) -> list[str]:
         "/models/new/?from=endpoint",
         "/models/new/?from=folder",
         "/models/theirs-v1/",
+        f"{marked}?agreement=1",
+        f"{marked}alternatives/?prompt={world['steps']['prompt']}&step=1",
+        f"{marked}sources/?sources=model:prm-v1&sources=verifier:arithmetic",
+        *(f"{marked}label-steps/?kind={kind}" for kind in ("monte-carlo", "verifier", "model", "consensus")),
     ]
     return [*own, *more]
 
