@@ -1,10 +1,11 @@
 """Reinforcement learning on the proving ground: how far each recipe raises the held-out solve rate, and how soon.
 
 PROVING_GROUND=/folder python -m benchmarks rl_provingground      # goal: GRPO and PPO by ≥ 25 points in ≤ 15 minutes
-RL_RUNS=grpo,ppo RL_STEPS=30 RL_ROLLOUT=128 …                     # some of the runs, or shorter ones
+RL_RUNS=grpo,ppo RL_STEPS=30 RL_ROLLOUT=128 RL_EVERY=1 …          # some of the runs, shorter, looked at more often
 
 The verifier rewards the right answer; a process reward model's scores reward steps, at their ends or by the worst of
-them; an outcome reward model rewards wholes. What is measured is the truth, on problems that no model has seen.
+them; an outcome reward model rewards wholes. All models can be cheated, so a KL term holds the policy near its start.
+What is measured is the truth, on problems that no model has seen.
 
 In `hacked` nothing holds the policy near its start, and the outcome reward model is all that it learns from, until it
 finds what that model overlooks. The verifier is the gold reward, and the rule ends the run: its line says the proxy,
@@ -27,21 +28,22 @@ from training.provingground.truth import judge
 
 STEPS = int(os.environ.get("RL_STEPS", 100))
 ROLLOUT = int(os.environ.get("RL_ROLLOUT", 256))  # completions a step
+EVERY = int(os.environ.get("RL_EVERY", max(1, STEPS // 10)))  # steps between evaluations
 GROUP, TESTS, SAMPLES = 8, 200, 4
 FOLLOWED = "; math 1e-9"  # the truth beside a learned reward: on the curves, and next to nothing in the sum
 RUNS = {
     "grpo": ("grpo", "math 1", {}),
     "ppo": ("ppo", "math 1", {}),
-    "ppo_dense": ("ppo", "prm:steps 0.2 aggregate=dense" + FOLLOWED, {}),
-    "ppo_prm": ("ppo", "prm:steps 1 aggregate=min" + FOLLOWED, {}),
-    "ppo_orm": ("ppo", "orm:outcome 1" + FOLLOWED, {}),
+    "ppo_dense": ("ppo", "prm:steps 0.2 aggregate=dense" + FOLLOWED, {"kl_coef": 0.1}),
+    "ppo_prm": ("ppo", "prm:steps 1 aggregate=min" + FOLLOWED, {"kl_coef": 0.1}),
+    "ppo_orm": ("ppo", "orm:outcome 1" + FOLLOWED, {"kl_coef": 0.1}),
     "online_dpo": ("online_dpo", "math 1", {"learning_rate": 5e-5}),
     "hacked": ("ppo", "orm:outcome 1", {"kl_coef": 0.0, "gold": "math 1", "gold_patience": 3}),
     "best_of_n": ("best_of_n", "math 1", {"threshold": 1.0, "learning_rate": 3e-4, "num_train_epochs": 2.0}),
 }
 LEARN = {"lora": False, "precision": "fp32", "max_length": 256, "max_completion_length": 110, "save_steps": 0}
 LEARN |= {"num_generations": GROUP, "logging_steps": 1, "eval_prompts": TESTS, "sample_every": 0, "warmup_ratio": 0.05}
-DRAWN = {"max_steps": STEPS, "eval_steps": max(1, STEPS // 10), "learning_rate": 3e-4, "eval_on_start": True}
+DRAWN = {"max_steps": STEPS, "eval_steps": EVERY, "learning_rate": 3e-4, "eval_on_start": True}
 DRAWN |= {"lr_scheduler_type": "linear", "per_device_train_batch_size": 64}
 DRAWN |= {"gradient_accumulation_steps": max(1, ROLLOUT // 64)}
 OWN = {"ppo": {"num_ppo_epochs": 2, "kl_coef": 0.0, "vf_coef": 0.5}, "grpo": {"learning_rate": 5e-4}, "online_dpo": {}}
@@ -59,7 +61,7 @@ def main() -> None:
 def measure(ground: Ground, name: str, before: float) -> dict:
     recipe, rewards, own = RUNS[name]
     settings = LEARN | (DRAWN | OWN[recipe] if recipe in OWN else {"per_device_train_batch_size": 32}) | own
-    run_dir, began = ground.folder / f"rl-{name}-{STEPS}-{ROLLOUT}", time.time()
+    run_dir, began = ground.folder / f"rl-{name}-{STEPS}-{ROLLOUT}-{EVERY}", time.time()
     models = {name: str(folder) for name, folder in judges(ground, rewards).items()}
     rows, held_out = (map(as_row, ground.problems(*asked)) for asked in ((4000, "rl"), (TESTS, "rl-held-out")))
     model = train(recipe, run_dir, ground.policy_folder, rows, held_out, say(name), models, rewards=rewards, **settings)

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tests.training.recipes.conftest import planted_pairs
+from tests.training.recipes.test_grpo import SHORT as GROUPS
 from tests.training.recipes.test_grpo import trainer_of
+from tests.training.recipes.test_ppo import learner_of, questions
 
 pytestmark = pytest.mark.training
 SIZE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "vocab_size": 50}
@@ -127,27 +129,61 @@ def test_builds_whose_tokens_cannot_be_taken_apart_are_left_alone():
     assert "rotary" in share(gpt2) and "slides" in share(gemma)
 
 
-RECIPES = {
-    "dpo": {"per_device_train_batch_size": 4, "max_length": 128},
-    "reward_model": {"per_device_train_batch_size": 4, "max_length": 128},
-    "sft": {"per_device_train_batch_size": 4, "max_length": 128},
-}
+RECIPES = ["dpo", "reward_model", "sft", "prm", "orm"]
 
 
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_loss_of_a_batch_and_its_gradients_are_those_of_stock_trl(make_run, name, lora):
+def test_the_loss_of_a_batch_and_its_gradients_are_those_of_the_stock_trainer(make_run, name, lora):
+    """TRL's, with nothing of ours but the rows; for labels of steps, which it left, our loss on a plain pass."""
+    rows = None if name in ("prm", "orm") else list(planted_pairs(8))
     found = []
     for quick in (False, True):
-        how = RECIPES[name] | {"lora": lora, "shared_prompts": "on" if quick else "off"}
-        run_dir = make_run(name, train=list(planted_pairs(8)), **how)
-        found.append(loss_and_slopes(trainer_of(run_dir, quick)))
-    (loss, slopes), (ours, our_slopes) = found
-    assert ours == pytest.approx(loss, rel=1e-5)
-    close(our_slopes, slopes)
+        how = {"lora": lora, "shared_prompts": "on" if quick else "off", "per_device_train_batch_size": 4}
+        trainer = trainer_of(make_run(name, train=rows, max_length=128, **how), quick)
+        found.append(loss_and_slopes(trainer, next(iter(trainer.get_train_dataloader()))))
+    alike(*found)
 
 
-def loss_and_slopes(trainer):
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_group_and_its_gradients_are_those_of_the_stock_trainer(make_run, lora):
+    found, batch = [], None
+    for quick in (False, True):
+        how = GROUPS | {"lora": lora, "shared_prompts": "on" if quick else "off"}
+        trainer = trainer_of(make_run("grpo", list(questions()), list(questions(4)), **how), quick)
+        batch = batch or trainer._generate_and_score_completions([trainer.train_dataset[at // 8] for at in range(16)])
+        if not quick:
+            trainer.compute_loss = super(type(trainer), trainer)._compute_loss
+        found.append(loss_and_slopes(trainer, batch))
+    alike(*found)
+
+
+def test_policy_value_and_reference_of_ppo_are_those_of_a_plain_pass(make_run):
+    import torch
+
+    prompts = [list(range(5, 30))] * 3 + [[7, 8]] * 2
+    completions = [[9, 10, 11], [12], [9, 10], [5], [6, 7, 8, 9]]
+    found = []
+    for how in ("off", "on"):
+        settings = GROUPS | {"lora": True, "lora_layers": 1, "shared_prompts": how}
+        actor = learner_of(make_run("ppo", list(questions()), list(questions(4)), **settings)).actor
+        torch.manual_seed(0)
+        for parameter in actor.parameters:
+            torch.nn.init.normal_(parameter, std=0.05)
+        said = actor.say(prompts, completions)
+        (said.log_probs.sin() + said.values.cos()).sum().backward()
+        slopes = torch.cat([p.grad.flatten() for p in actor.parameters])
+        found.append((said.log_probs.detach(), said.values.detach(), actor.reference(prompts, completions), slopes))
+    for ours, theirs in zip(found[1], found[0], strict=True):
+        close(ours, theirs)
+
+
+def alike(stock, ours):
+    assert ours[0] == pytest.approx(stock[0], rel=1e-5)
+    close(ours[1], stock[1])
+
+
+def loss_and_slopes(trainer, batch):
     import torch
 
     torch.manual_seed(0)
@@ -155,7 +191,6 @@ def loss_and_slopes(trainer):
     for parameter in learning:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)  # a head or an adapter that starts at zero would hide the rest
-    batch = next(iter(trainer.get_train_dataloader()))
     loss = trainer.compute_loss(trainer.model, batch)
     loss.backward()
     return loss.item(), torch.cat([p.grad.flatten() for p in learning if p.grad is not None])
