@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.engine.tree import Tree
@@ -13,17 +14,25 @@ OTHER_INPUTS = {"inputs_embeds", "position_ids", "past_key_values"}
 CALL = 10e6  # multiplications that take as long as one more call of attention, there and back (benchmarks/engine.py)
 
 
-def share(decoder: Any, always: bool = False) -> str:
+@dataclass
+class Tally:
+    """What sharing came to: tokens there were, padding counted, and tokens that passed the layers."""
+
+    why_not: str = ""  # in words, where a decoder is of a build whose tokens cannot be taken apart
+    given: int = 0
+    passed: int = 0
+
+
+def share(decoder: Any, always: bool = False) -> Tally:
     """Have `decoder(input_ids, attention_mask, use_cache=False)` pass trees of rows; with `always`, also where that
     costs more. `input_ids` and `attention_mask` [rows, tokens]; `last_hidden_state` [rows, tokens, hidden] is zero on
-    padding. Other calls (with a cache, with positions of their own) are left alone.
-
-    Returns why not, in words, where the decoder is of a build whose tokens cannot be taken apart; "" where it shares.
+    padding. Other calls (with a cache, with positions of their own) are left alone. The tally goes on counting.
     """
     from training.engine import attention
 
-    if reason := unfit(decoder):
-        return reason
+    tally = Tally(unfit(decoder))
+    if tally.why_not:
+        return tally
     attention.register()
     decoder.set_attn_implementation(attention.NAME)
     plain, weights = decoder.forward, weights_a_token(decoder)
@@ -35,12 +44,15 @@ def share(decoder: Any, always: bool = False) -> str:
         if rows is None:
             return plain(input_ids=input_ids, attention_mask=attention_mask, **rest)
         tree = Tree.of([tokens for tokens, _ in rows])
-        if not always and not worth(tree, input_ids.numel(), weights, len(decoder.layers)):
+        wins = always or worth(tree, input_ids.numel(), weights, len(decoder.layers))
+        tally.given += input_ids.numel()
+        tally.passed += len(tree.tokens) if wins else input_ids.numel()
+        if not wins:
             return plain(input_ids=input_ids, attention_mask=attention_mask, **rest)
         return pass_tree(plain, tree, rows, input_ids, rest)
 
     decoder.forward = forward
-    return ""
+    return tally
 
 
 def unfit(decoder: Any) -> str:

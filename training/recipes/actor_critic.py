@@ -73,6 +73,7 @@ class ActorCritic:
             return None
         found = trunk.Trunk(self.core.base_model, depth)
         found.install()
+        self.session.saves.append(trunk.SAVES.format(depth))
         return found
 
     def forget(self) -> None:

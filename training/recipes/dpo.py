@@ -118,6 +118,8 @@ def make_trainer(session: Any) -> type:
             pairs, asked = reference.look_up(kept, dataset.select_columns(columns).to_list(), self.ask)
             took = f"{time.monotonic() - began:.1f} s"
             print(f"{name}: ref_model was asked about {asked} of {len(pairs)} pairs, the others were known; {took}")
+            if name == "train":
+                session.saves.append(f"ref_model asked about {asked} of {len(pairs)} pairs, the others known")
             for side, logps in zip(("ref_chosen_logps", "ref_rejected_logps"), zip(*pairs, strict=True), strict=True):
                 dataset = dataset.add_column(side, list(logps))
             return dataset

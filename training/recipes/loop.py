@@ -31,7 +31,7 @@ class Session:
             raise rows.BadData(no_rows(self.train_rows, self.config.max_length))
         self.count()
         self.tokenizer = weights.load_tokenizer(run.base_model)
-        self.quickened = False
+        self.quickened, self.tallies, self.saves = False, [], []
         self.marks: dict[str, Any] = {}  # what the saved config.json says beside what transformers writes there
         self.note = ""  # what the model's card says of how its weights were chosen
 
@@ -123,7 +123,7 @@ class Session:
         trainer.accelerator.wait_for_everyone()
         self.run.result(
             "stopped" if stopped else "succeeded", step=step, total=self.total, metrics=numbers(metrics),
-            tokens=recorder.tokens, device=self.machine.label,
+            tokens=recorder.tokens, device=self.machine.label, savings=self.savings(),
             peak_memory=machine.peak_memory(self.machine.device), **best.result(step, self.total),
         )  # fmt: skip
         if self.run.main and not stopped:
@@ -139,12 +139,14 @@ class Session:
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             if hasattr(core, "lm_head") and head.is_plain(core):
                 head.use_compact_head(core, getattr(trainer, "temperature", 1.0))
+                self.saves.append("the language-model head on completions only")
             self.share_prompts(core)
         core = trainer.model.get_base_model() if self.config.lora else trainer.model
         depth = trunk.frozen_depth(core)
         fresh = hasattr(self.config, "rollout_size")  # each step has rows of its own: nothing to remember
         if depth and not fresh and not trainer.args.gradient_checkpointing and self.fits_in_memory(core):
             trunk.Trunk(core.base_model, depth).install()
+            self.saves.append(trunk.SAVES.format(depth))
         for layer in trainer.model.modules() if self.machine.precision == "bf16" else ():
             if hasattr(layer, "cast_input_dtype_enabled"):
                 layer.cast_input_dtype_enabled = False  # autocast chooses the type; PEFT would go to fp32 and back
@@ -152,7 +154,15 @@ class Session:
     def share_prompts(self, model: Any) -> None:
         """Let a model pass each token of a batch once, as the settings say."""
         if self.machine.device == "cpu" and self.config.shared_prompts != "off":
-            sharing.share(model.base_model, always=self.config.shared_prompts == "on")
+            self.tallies.append(sharing.share(model.base_model, always=self.config.shared_prompts == "on"))
+
+    def savings(self) -> list[str]:
+        """What this run did not have to compute, in words."""
+        given, passed = (sum(getattr(tally, name) for tally in self.tallies) for name in ("given", "passed"))
+        shared = (
+            [f"prompts shared, padding left out: {passed / given:.0%} of the tokens passed"] if passed < given else []
+        )
+        return shared + list(dict.fromkeys(self.saves))
 
     def fits_in_memory(self, core: Any) -> bool:
         tokens = sum(self.train_rows.tokens) + sum(self.eval_rows.tokens)

@@ -142,7 +142,7 @@ class OwnLoop:
         weights.save(self.session, actor.policy, metrics, save_beside)
         self.run.result(
             "stopped" if stopped else "succeeded", step=self.step, total=self.session.total, metrics=numbers(metrics),
-            tokens=self.tokens, device=self.session.machine.label,
+            tokens=self.tokens, device=self.session.machine.label, savings=self.session.savings(),
             peak_memory=machine.peak_memory(self.session.machine.device),
             **self.best.result(self.step, self.session.total),
         )  # fmt: skip

@@ -7,6 +7,7 @@ evaluation start from layer 23. The numbers are the same; a test compares them w
 from typing import Any
 
 BYTES = 8  # of a token id
+SAVES = "{} frozen layers passed once a row"
 
 
 class Trunk:

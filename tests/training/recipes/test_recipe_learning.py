@@ -89,8 +89,9 @@ def test_ref_model_is_asked_about_a_pair_once(make_run, capsys, tmp_path, monkey
     losses = []
     for rows in (pairs, pairs, [*pairs[1:], *planted_pairs(2, seed=9)]):
         run_dir = make_run("dpo", train=rows, lora=True, num_train_epochs=1)
-        train_here(run_dir)
+        done = train_here(run_dir)
         losses.append(curve(run_dir, "loss"))
+    assert "ref_model asked about 2 of 49 pairs, the others known" in done["savings"]
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("train: ref_model")]
     assert [[int(word) for word in line.split() if word.isdigit()] for line in told] == [[48, 48], [0, 48], [2, 49]]
     assert losses[0] == losses[1]
