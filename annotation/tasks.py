@@ -2,7 +2,9 @@
 
 from celery import shared_task
 
-from annotation import counters, freeze, ingest
+from annotation import counters
+from annotation.freezing import freeze
+from annotation.importing import ingest
 from annotation.models import Dataset, Import, Project
 
 

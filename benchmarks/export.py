@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def seeded(projects, name: str, count: int):
-    from annotation.ingest import import_path
+    from annotation.importing.ingest import import_path
     from benchmarks.ingest import rows
 
     project = projects.objects.create(name=name)

@@ -17,7 +17,7 @@ SENTENCE = "a plain answer of forty words or so that says what it has to say and
 
 def main() -> None:
     with fresh_studio() as vendor:
-        from annotation.freeze import freeze
+        from annotation.freezing.freeze import freeze
         from annotation.models import Project
 
         small, project = seeded(Project, "Small", RANKINGS // 10), seeded(Project, "Large", RANKINGS)
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def seeded(projects, name: str, count: int):
-    from annotation.ingest import import_path
+    from annotation.importing.ingest import import_path
 
     project = projects.objects.create(name=name)
     path = Path(os.environ["STUDIO_HOME"]) / "rankings.jsonl"

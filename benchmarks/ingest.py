@@ -16,7 +16,7 @@ NAIVE_ROWS = 2000
 
 def main() -> None:
     with fresh_studio() as vendor:
-        from annotation.ingest import import_path
+        from annotation.importing.ingest import import_path
         from annotation.models import Project
 
         small, large = (written(rows) for rows in (ROWS // 4, ROWS))

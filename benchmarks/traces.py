@@ -16,7 +16,7 @@ STEP = "so the next thing to do is to take what was found and go on from there w
 
 def main() -> None:
     with fresh_studio() as vendor:
-        from annotation.freeze import freeze
+        from annotation.freezing.freeze import freeze
         from annotation.models import Project
 
         small, project = (Project.objects.create(name=name, kind="steps") for name in ("Small", "Large"))
@@ -47,7 +47,7 @@ def imported(project, rows: int) -> None:
 
 
 def landed(project, path: Path) -> None:
-    from annotation.ingest import import_path
+    from annotation.importing.ingest import import_path
 
     job = import_path(project, path)
     assert job.rows == job.added + job.known and not job.bad, job.problems[:3]

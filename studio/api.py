@@ -8,11 +8,11 @@ from django.shortcuts import get_object_or_404
 from ninja import Field, File, ModelSchema, NinjaAPI, Router, Schema, Status, UploadedFile
 from ninja.security import HttpBearer
 
-from annotation import ingest, uploads
 from annotation.access import project_or_404
-from annotation.cells import BadFile
 from annotation.downloads import download_file
-from annotation.freeze import NotFrozen, freeze
+from annotation.freezing.freeze import NotFrozen, freeze
+from annotation.importing import ingest, uploads
+from annotation.importing.cells import BadFile
 from annotation.models import Dataset, Import, Project, Prompt
 from annotation.ranking import next_prompt, submit_ranking
 from annotation.ranks import Invalid

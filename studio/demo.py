@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from annotation.demo import load_demo
-from annotation.freeze import freeze, held_out_prompts
+from annotation.freezing.freeze import freeze, held_out_prompts
 from annotation.models import Dataset, Project
 from studio.commands import acting_user
 from training.headtohead import play

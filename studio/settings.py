@@ -217,7 +217,7 @@ if HTTPS:
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a trace of hundreds of steps is one form, several fields a step
-FILE_UPLOAD_HANDLERS = ["annotation.uploads.LimitedUpload"]
+FILE_UPLOAD_HANDLERS = ["annotation.importing.uploads.LimitedUpload"]
 FILE_UPLOAD_TEMP_DIR = HOME / "uploads"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 ANSWER_CHECK = "training.verifiers.math"  # (solution, reference) → right or wrong; None where it cannot tell

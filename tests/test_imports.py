@@ -131,12 +131,14 @@ def test_no_template_holds(what):
 def test_every_template_is_used_and_every_template_named_exists():
     named = {name for path in [*MODULES, *TEMPLATES] for name in re.findall(r"[\w/]+\.html", path.read_text())}
     there = {str(path.relative_to(ROOT / "templates")) for path in TEMPLATES}
+    from annotation.views import rank, steps
     from training.views.jobs import TABS
 
     by_name = BY_NAME | {f"training/job_{tab}.html" for tab in TABS}
+    by_name |= {f"annotation/{page.turns}{end}.html" for page in (rank.PAGE, steps.PAGE) for end in ("", "_card")}
     unused = {name for name in there - named - by_name if not from_allauth(name)}
     assert unused == set()
-    assert {f"training/job_{tab}.html" for tab in TABS} <= there
+    assert by_name <= there
 
 
 def from_allauth(name: str) -> bool:

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 GONE = timedelta(minutes=10)  # a machine silent for longer is taken to be off
 PATIENCE = 15.0  # seconds between two looks at what waits for the default queue
 LOST = (  # each sends again what lost its message or its worker, and returns how many
-    "annotation.ingest.wake_lost",
-    "annotation.freeze.wake_lost",
+    "annotation.importing.ingest.wake_lost",
+    "annotation.freezing.freeze.wake_lost",
     "training.completing.wake_lost",
     "training.fetching.wake_lost",
     "training.labeling.runs.wake_lost",

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import F
 
 from annotation.bulk import Among
-from annotation.cells import BadRow
-from annotation.items import Said
+from annotation.importing.cells import BadRow
+from annotation.importing.items import Said
 from annotation.models import Alternative, Completion, Project, StepLabels
 from annotation.steps import mathshepherd, prm800k
 

@@ -9,9 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from annotation.freezing import COMMON, Block, NotFrozen, complete, one_of
+from annotation.freezing.blocks import COMMON, Block, NotFrozen, complete, one_of
+from annotation.freezing.pairs import by_prompt
 from annotation.models import Completion, Project, StepLabels
-from annotation.pairs import by_prompt
 from annotation.steps.labeled import (
     LABEL,
     PEOPLE,
@@ -145,7 +145,7 @@ class StepwiseRows:
         return TOO_FEW.format(there=there, todo="Mark more solutions")
 
     def schema(self) -> Any:
-        from annotation.columnar import stepwise
+        from annotation.freezing.columnar import stepwise
 
         return stepwise(self.options["labels"] == "soft")
 
@@ -230,7 +230,7 @@ class OutcomeRows(StepwiseRows):
         return TOO_FEW.format(there=there, todo="Give problems their reference answers")
 
     def schema(self) -> Any:
-        from annotation.columnar import outcome
+        from annotation.freezing.columnar import outcome
 
         return outcome()
 

@@ -8,12 +8,12 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from annotation import cells
 from annotation.bulk import Among, insert, reserve
-from annotation.items import Item, Said, Trace
-from annotation.landing import Landed, with_criteria
+from annotation.importing import cells
+from annotation.importing.items import Item, Said, Trace
+from annotation.importing.landing import Landed, with_criteria
+from annotation.importing.prepare import canonical
 from annotation.models import Alternative, Completion, Project, Prompt, StepLabels
-from annotation.prepare import canonical
 from annotation.steps.preparing import PreparedTrace, prepare_trace
 from annotation.steps.splitting import split
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from annotation.cells import BadRow, Completion, as_prompt, as_text, kind_of
-from annotation.items import Item, Said, Trace, columns
+from annotation.importing.cells import BadRow, Completion, as_prompt, as_text, kind_of
+from annotation.importing.items import Item, Said, Trace, columns
 from annotation.steps.marks import as_steps, rating, share
 
 KINDS = ("import", "monte-carlo", "verifier", "model", "consensus")  # who is no labeler of ours; as StepLabels has them

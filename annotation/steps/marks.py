@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from annotation.cells import TEXT_LIMIT, BadRow, as_text, kind_of, unpacked
-from annotation.items import Said
+from annotation.importing.cells import TEXT_LIMIT, BadRow, as_text, kind_of, unpacked
+from annotation.importing.items import Said
 
 STEP_LIMIT = 1000
 RATINGS = (-1, 0, 1)

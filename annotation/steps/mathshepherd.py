@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from annotation.cells import BadRow, Completion, as_prompt, as_text
-from annotation.items import Item, Said, Trace, columns
+from annotation.importing.cells import BadRow, Completion, as_prompt, as_text
+from annotation.importing.items import Item, Said, Trace, columns
 from annotation.steps.marks import as_steps
 
 MARK = "ки"

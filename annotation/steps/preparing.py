@@ -3,9 +3,9 @@
 from json.encoder import encode_basestring as quoted
 from typing import NamedTuple
 
-from annotation.cells import BadRow
-from annotation.items import Item, Said
-from annotation.prepare import Answer, json_of, last_user_text, messages_json, plain, sha256
+from annotation.importing.cells import BadRow
+from annotation.importing.items import Item, Said
+from annotation.importing.prepare import Answer, json_of, last_user_text, messages_json, plain, sha256
 
 
 class Solution(NamedTuple):

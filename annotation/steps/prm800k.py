@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from annotation.cells import BadRow, Completion, as_prompt, as_text, kind_of, unpacked
-from annotation.items import Item, Said, Trace, columns
+from annotation.importing.cells import BadRow, Completion, as_prompt, as_text, kind_of, unpacked
+from annotation.importing.items import Item, Said, Trace, columns
 from annotation.steps.marks import as_steps, rating
 
 HUMAN = "human"

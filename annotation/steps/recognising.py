@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from annotation.cells import unpacked
+from annotation.importing.cells import unpacked
 from annotation.steps.lines import is_ours
 
 # field → names it goes by in the wild, best first

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from annotation.report import EXAMPLES, doubling, wilson
+from annotation.freezing.report import EXAMPLES, doubling, wilson
 from annotation.steps.values import Value, Voice, disagreement, first_bad
 
 PLACES = 20  # first errors are counted step by step up to here

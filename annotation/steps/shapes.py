@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
-from annotation.cells import BadRow, Completion, as_completion, as_prompt, unpacked
-from annotation.items import OPTIONAL, Item, Said, Shape, Trace, columns
+from annotation.importing.cells import BadRow, Completion, as_completion, as_prompt, unpacked
+from annotation.importing.items import OPTIONAL, Item, Said, Shape, Trace, columns
 from annotation.steps import lines, mathshepherd, prm800k, valuetrees
 from annotation.steps.marks import STEP_LIMIT, as_labels, as_mistake, as_steps
 from annotation.steps.splitting import split

@@ -12,9 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from annotation import freeze
 from annotation.access import project_or_404
 from annotation.downloads import download, download_file
+from annotation.freezing import freeze
 from annotation.models import Dataset, Project
 from annotation.store import store
 from annotation.views import pair_datasets as pairs

@@ -9,15 +9,15 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
-from annotation import ingest, uploads
 from annotation.access import project_or_404
-from annotation.cells import BadFile
 from annotation.downloads import download_file
+from annotation.importing import ingest, uploads
+from annotation.importing.cells import BadFile
+from annotation.importing.preview import look_into
+from annotation.importing.problems import problems_key
+from annotation.importing.readers import FORMATS, Source
+from annotation.importing.shapes import shapes_for
 from annotation.models import Import, Project
-from annotation.preview import look_into
-from annotation.problems import problems_key
-from annotation.readers import FORMATS, Source
-from annotation.shapes import shapes_for
 from annotation.store import store
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 
-from annotation.conversion import DISAGREEMENT
-from annotation.estimate import estimate
-from annotation.histogram import histogram
+from annotation.freezing.conversion import DISAGREEMENT
+from annotation.freezing.estimate import estimate
+from annotation.freezing.histogram import histogram
 from annotation.models import Dataset, Project, Ranking
 
 SOURCES = {

@@ -5,10 +5,10 @@ from typing import Any
 
 from django import forms
 
-from annotation.histogram import single
-from annotation.items import REWARD_COLUMNS
+from annotation.freezing.histogram import single
+from annotation.freezing.prompt_rows import chosen_prompts
+from annotation.importing.items import REWARD_COLUMNS
 from annotation.models import Dataset, Project
-from annotation.prompt_rows import chosen_prompts
 
 
 class FreezeForm(forms.Form):

@@ -6,10 +6,10 @@ from typing import Any
 
 from django import forms
 
-from annotation.histogram import single
-from annotation.items import Said
+from annotation.freezing.histogram import single
+from annotation.importing.items import Said
+from annotation.importing.preview import marked
 from annotation.models import SHAPES, Dataset, Project
-from annotation.preview import marked
 from annotation.steps.exporting import converted
 from annotation.steps.freezing import OUTCOMES, OutcomeRows, StepwiseRows
 from annotation.steps.labeled import PEOPLE, sources_of

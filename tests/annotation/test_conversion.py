@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import conversion, histogram, pairs, prepare, readers, report, textfiles
-from annotation.conversion import Pair, Ranked, contradictions, margin_between, pairs_from_ranking, row, settle
-from annotation.report import Report, wilson
+from annotation.freezing import conversion, histogram, pairs, report
+from annotation.freezing.conversion import Pair, Ranked, contradictions, margin_between, pairs_from_ranking, row, settle
+from annotation.freezing.report import Report, wilson
+from annotation.importing import prepare, readers, textfiles
 
 ranks = st.lists(st.integers(1, 5), min_size=0, max_size=7)
 

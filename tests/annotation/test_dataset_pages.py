@@ -5,7 +5,7 @@ import json
 import pytest
 from django.urls import reverse
 
-from annotation.freeze import freeze, write
+from annotation.freezing.freeze import freeze, write
 from annotation.models import Dataset, Membership, RankedCompletion, Ranking, Tally
 from annotation.store import store
 from training.models import ModelVersion, TrainingJob

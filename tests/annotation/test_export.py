@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from annotation import export as exporting
 from annotation.export import export_lines
-from annotation.ingest import import_path
+from annotation.importing.ingest import import_path
 from annotation.models import Membership, Project, RankedCompletion, Ranking
 
 pytestmark = pytest.mark.django_db

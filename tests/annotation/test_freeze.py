@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from annotation import freeze as freezing
-from annotation.estimate import estimate
-from annotation.freeze import NotFrozen, freeze, held_out_prompts, place_of, wake_lost, write
+from annotation.freezing import freeze as freezing
+from annotation.freezing.estimate import estimate
+from annotation.freezing.freeze import NotFrozen, freeze, held_out_prompts, place_of, wake_lost, write
 from annotation.models import Dataset, RankedCompletion, Ranking, Tally
 from annotation.store import store
 
@@ -240,7 +240,7 @@ def test_the_estimate_is_exact_for_few_rankings(project, labeled, rank, make_pro
 
 def test_a_prompt_with_more_rankings_than_a_chunk_stays_whole(project, labeled, monkeypatch):
     whole = now(project)
-    monkeypatch.setattr("annotation.pairs.CHUNK", 1)
+    monkeypatch.setattr("annotation.freezing.pairs.CHUNK", 1)
     Dataset.objects.filter(pk=whole.pk).update(status="failed")
     assert now(project, "Twin").fingerprint == whole.fingerprint
 

@@ -8,8 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation import uploads
-from annotation.ingest import run_import
+from annotation.importing import uploads
+from annotation.importing.ingest import run_import
 from annotation.models import Import, Membership, Project
 from annotation.store import store
 from studio.models import WorkerBeat

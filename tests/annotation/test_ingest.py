@@ -10,12 +10,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotation import ingest
-from annotation.cells import BadFile
-from annotation.ingest import cancel, import_path, queue_import, run_import, wake_lost
+from annotation.importing import ingest
+from annotation.importing.cells import BadFile
+from annotation.importing.ingest import cancel, import_path, queue_import, run_import, wake_lost
+from annotation.importing.prepare import canonical, sha256
+from annotation.importing.problems import problems_key
 from annotation.models import Completion, Import, Lease, Prompt, RankedCompletion, Ranking, Tally, fingerprint
-from annotation.prepare import canonical, sha256
-from annotation.problems import problems_key
 from annotation.store import store
 
 SHARED = Path(os.environ.get("STUDIO_SHARED_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")

@@ -6,9 +6,9 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from annotation.freeze import NotFrozen, freeze, write
+from annotation.freezing.freeze import NotFrozen, freeze, write
+from annotation.importing.shapes import items
 from annotation.models import Prompt
-from annotation.shapes import items
 from annotation.store import store
 from studio.models import ApiToken
 from training.rewards import Mix, parse

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from annotation.cells import BadFile, BadRow
-from annotation.columns import check, guess
-from annotation.readers import Source, sniff
-from annotation.shapes import items
+from annotation.importing.cells import BadFile, BadRow
+from annotation.importing.columns import check, guess
+from annotation.importing.readers import Source, sniff
+from annotation.importing.shapes import items
 
 SHARED = Path(os.environ.get("STUDIO_SHARED_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from django.urls import reverse
 
-from annotation.freeze import freeze, write
-from annotation.ingest import import_path
+from annotation.freezing.freeze import freeze, write
+from annotation.importing.ingest import import_path
 from annotation.models import Dataset, StepLabels
 from annotation.views.trace_datasets import CONVERTED
 from tests.annotation.traces import steps_project

@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from annotation.export import export_lines
-from annotation.freeze import freeze
-from annotation.ingest import import_path
+from annotation.freezing.freeze import freeze
+from annotation.importing.ingest import import_path
 from annotation.models import Alternative, Completion, Prompt, StepLabels
 from tests.annotation.traces import SHARED, sample, shared, steps_project, write
 

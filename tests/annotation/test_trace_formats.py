@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from annotation.cells import BadRow
-from annotation.columns import check, guess
-from annotation.items import Said
-from annotation.shapes import items
+from annotation.importing.cells import BadRow
+from annotation.importing.columns import check, guess
+from annotation.importing.items import Said
+from annotation.importing.shapes import items
 from annotation.steps import mathshepherd, prm800k
 from annotation.steps.recognising import foreign
 from tests.annotation.traces import sample, shared

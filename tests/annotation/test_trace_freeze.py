@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from annotation.freeze import NotFrozen, freeze, held_out_prompts
-from annotation.ingest import import_path
+from annotation.freezing.freeze import NotFrozen, freeze, held_out_prompts
+from annotation.importing.ingest import import_path
 from annotation.models import Dataset, Prompt, StepLabels
 from annotation.steps.labeled import sources_of
 from annotation.store import store

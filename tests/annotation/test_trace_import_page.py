@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from annotation.ingest import run_import
+from annotation.importing.ingest import run_import
 from annotation.models import Completion, Import
 from tests.annotation.traces import steps_project
 

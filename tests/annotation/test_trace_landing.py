@@ -2,8 +2,8 @@
 
 import pytest
 
-from annotation.cells import BadFile, BadRow
-from annotation.ingest import import_path
+from annotation.importing.cells import BadFile, BadRow
+from annotation.importing.ingest import import_path
 from annotation.models import Alternative, Completion, Prompt, StepLabels, Tally, fingerprint
 from annotation.steps.landing import add_solutions
 from tests.annotation.traces import SHARED, shared, steps_project, write

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation.ingest import import_path
+from annotation.importing.ingest import import_path
 from annotation.models import Draft, Prompt, StepLabels, Tally, fingerprint
 from tests.annotation.traces import steps_project, write
 

@@ -99,7 +99,7 @@ def test_import_takes_a_file_and_says_how_it_went(client, project, alice, tmp_pa
     with file.open("rb") as handle:
         reply = client.post(f"/api/v1/projects/{project.slug}/import", {"file": handle}, headers=auth)
     assert reply.status_code == 202, reply.content
-    from annotation.ingest import run_import
+    from annotation.importing.ingest import run_import
 
     run_import(Import.objects.get())
     report = client.get(f"/api/v1/imports/{reply.json()['id']}", headers=auth).json()
@@ -112,7 +112,7 @@ def test_freezing_too_little_is_refused_in_words(api, project, prompt, alice):
 
 
 def test_traces_freeze_in_the_shape_and_with_the_sources_asked_for(api, alice, tmp_path):
-    from annotation.ingest import import_path
+    from annotation.importing.ingest import import_path
     from tests.annotation.traces import steps_project, write
 
     sums = steps_project(alice)
@@ -128,7 +128,7 @@ def test_traces_freeze_in_the_shape_and_with_the_sources_asked_for(api, alice, t
 
 
 def test_dataset_rows_stream_as_json_lines(api, make_prompt, project, alice, carol):
-    from annotation.freeze import freeze
+    from annotation.freezing.freeze import freeze
     from annotation.ranking import submit_ranking
 
     for number in range(4):

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation.ingest import run_import
+from annotation.importing.ingest import run_import
 from annotation.models import (
     Dataset,
     Import,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from annotation.freeze import freeze
+from annotation.freezing.freeze import freeze
 from annotation.models import Project, Prompt, fingerprint
 from annotation.store import store
 from tests.tiny import tiny_model

@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation.freeze import freeze
+from annotation.freezing.freeze import freeze
 from annotation.models import Completion, fingerprint
 from tests.training.test_settings_form import posted
 from training import reward_builder as builder

@@ -4,7 +4,7 @@ import asyncio
 
 from django.core.management.base import CommandError
 
-from annotation.freeze import held_out_prompts
+from annotation.freezing.freeze import held_out_prompts
 from studio.commands import Verb, dataset_named, model_named
 from training import serving
 from training.headtohead import play

@@ -2,7 +2,7 @@
 
 from django.core.management.base import CommandError
 
-from annotation.freeze import ROWS, NotFrozen, freeze
+from annotation.freezing.freeze import ROWS, NotFrozen, freeze
 from annotation.steps.freezing import OUTCOMES
 from annotation.steps.values import LABELS, NEUTRAL, POLICIES
 from studio.commands import Verb, acting_user, project_named

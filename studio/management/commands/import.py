@@ -4,10 +4,10 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from annotation.cells import BadFile
-from annotation.ingest import import_path
+from annotation.importing.cells import BadFile
+from annotation.importing.ingest import import_path
+from annotation.importing.shapes import SHAPES
 from annotation.models import SPLITS, Import
-from annotation.shapes import SHAPES
 from annotation.steps.marks import SCALES
 from studio.commands import Verb, acting_user, project_named
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring as quoted
 from typing import NamedTuple
 
-from annotation.cells import BadRow
-from annotation.items import Item
+from annotation.importing.cells import BadRow
+from annotation.importing.items import Item
 
 # The JSON that models.fingerprint hashes, without building an encoder for every call.
 canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode

@@ -13,17 +13,18 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from annotation import uploads, wake
+from annotation import wake
 from annotation.bulk import ahead
-from annotation.cells import BadFile, BadRow
-from annotation.columns import check, guess
-from annotation.items import Item
-from annotation.landing import Landed, land
+from annotation.importing import uploads
+from annotation.importing.cells import BadFile, BadRow
+from annotation.importing.columns import check, guess
+from annotation.importing.items import Item
+from annotation.importing.landing import Landed, land
+from annotation.importing.prepare import Prepared, prepare
+from annotation.importing.problems import Problems
+from annotation.importing.readers import Source
+from annotation.importing.shapes import SHAPES, items
 from annotation.models import Import, Project
-from annotation.prepare import Prepared, prepare
-from annotation.problems import Problems
-from annotation.readers import Source
-from annotation.shapes import SHAPES, items
 from annotation.steps.landing import land_traces
 from annotation.steps.preparing import PreparedTrace, prepare_trace
 from annotation.steps.recognising import foreign

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import count, repeat
 from typing import Any
 
-from annotation.cells import (
+from annotation.importing.cells import (
     BadRow,
     Completion,
     as_completion,
@@ -16,7 +16,7 @@ from annotation.cells import (
     kind_of,
     unpacked,
 )
-from annotation.items import OPTIONAL, REWARD_COLUMNS, Item, Shape, columns
+from annotation.importing.items import OPTIONAL, REWARD_COLUMNS, Item, Shape, columns
 from annotation.steps.shapes import STEPS
 
 COMPLETION_LIMIT = 50

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 
 from annotation.bulk import Among
-from annotation.conversion import Pair, Ranked, pairs_from_ranking
+from annotation.freezing.conversion import Pair, Ranked, pairs_from_ranking
 from annotation.models import Completion, Project, Prompt, RankedCompletion, Ranking
 
 CHUNK = 2000  # rankings held at a time

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db.models import Count
 
+from annotation.freezing.pairs import chosen_rankings
 from annotation.models import Project, RankedCompletion
-from annotation.pairs import chosen_rankings
 
 LOOKED_AT = 3000
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from annotation.cells import BadRow, Completion, as_text, kind_of, unpacked
+from annotation.importing.cells import BadRow, Completion, as_text, kind_of, unpacked
 
 REWARD_COLUMNS = ("tests", "entry_point", "setup", "puzzle", "pattern", "schema")
 OPTIONAL = ("reference", "criterion", "metadata", "id")

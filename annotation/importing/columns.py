@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from annotation.importing.shapes import SHAPES
 from annotation.models import SPLITS
-from annotation.shapes import SHAPES
 from annotation.steps.marks import SCALES
 from annotation.steps.recognising import STEP_NAMES, options_of, step_shape_of
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from annotation.conversion import Pair, contradictions
+from annotation.freezing.conversion import Pair, contradictions
 
 EXAMPLES = 50
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from annotation.cells import BadFile
-from annotation.textfiles import TEXT, Rows, delimiter_of
+from annotation.importing.cells import BadFile
+from annotation.importing.textfiles import TEXT, Rows, delimiter_of
 
 HEADER_CELL = re.compile(r"[^\W\d][\w .:/-]{0,39}")
 BAD_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from annotation.freezing import COMMON, Block, NotFrozen, complete
-from annotation.items import REWARD_COLUMNS
+from annotation.freezing.blocks import COMMON, Block, NotFrozen, complete
+from annotation.freezing.report import doubling
+from annotation.importing.items import REWARD_COLUMNS
 from annotation.models import Project, Prompt
-from annotation.report import doubling
 from annotation.steps.labeled import digest
 
 DEFAULTS = COMMON | {"unreferenced": True, "criteria": []}
@@ -74,7 +74,7 @@ class PromptRows:
         return TOO_FEW.format(there="is 1 prompt, however often it stands there")
 
     def schema(self) -> Any:
-        from annotation.columnar import prompts
+        from annotation.freezing.columnar import prompts
 
         return prompts(REWARD_COLUMNS)
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any, BinaryIO
 
-from annotation.cells import TEXT_LIMIT, BadFile, BadRow
+from annotation.importing.cells import TEXT_LIMIT, BadFile, BadRow
 
 LINE_LIMIT = 64 * 1024 * 1024
 Rows = Iterator[tuple[int, Any]]

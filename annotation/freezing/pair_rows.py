@@ -6,11 +6,11 @@ from typing import Any
 from django.db.models import Count, F, Max, Sum
 from django.db.models.functions import Coalesce
 
-from annotation.conversion import DISAGREEMENT, settle
-from annotation.freezing import COMMON, Block, NotFrozen, complete, one_of
+from annotation.freezing.blocks import COMMON, Block, NotFrozen, complete, one_of
+from annotation.freezing.conversion import DISAGREEMENT, settle
+from annotation.freezing.pairs import chosen_rankings, lines, prompts_with_pairs
+from annotation.freezing.report import Report
 from annotation.models import Project, RankedCompletion, Ranking
-from annotation.pairs import chosen_rankings, lines, prompts_with_pairs
-from annotation.report import Report
 
 DEFAULTS = COMMON | {
     "margin": False,
@@ -70,7 +70,7 @@ class PairRows:
         return TOO_SMALL.format(there=there)
 
     def schema(self) -> Any:
-        from annotation.columnar import pairs
+        from annotation.freezing.columnar import pairs
 
         return pairs(self.options["margin"])
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import signing
 from django.core.files.uploadhandler import StopUpload, TemporaryFileUploadHandler
 
-from annotation.cells import BadFile
+from annotation.importing.cells import BadFile
 from annotation.models import Import, Project
 from annotation.store import store
 

@@ -12,8 +12,8 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from annotation.bulk import Among, insert, reserve
+from annotation.importing.prepare import Prepared
 from annotation.models import Completion, Criterion, Lease, Project, Prompt, RankedCompletion, Ranking, Tally
-from annotation.prepare import Prepared
 
 CRITERIA = 100
 NAMESPACE = uuid.UUID("5a1f0f2e-6f63-5b0e-9d2e-3d6c1c1a7c55")

@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from annotation import wake
-from annotation.freezing import NotFrozen, Rows
+from annotation.freezing.blocks import NotFrozen, Rows
+from annotation.freezing.pair_rows import PairRows
+from annotation.freezing.prompt_rows import PromptRows
 from annotation.models import Dataset, Project
-from annotation.pair_rows import PairRows
-from annotation.prompt_rows import PromptRows
 from annotation.steps.freezing import OutcomeRows, StepwiseRows
 from annotation.store import store
 
@@ -187,7 +187,7 @@ def place_of(fingerprint: str, seed: int) -> float:
 
 
 def publish(dataset: Dataset, folder: Path, written: dict[str, Any]) -> None:
-    from annotation.columnar import to_parquet
+    from annotation.freezing.columnar import to_parquet
 
     fingerprint = fingerprint_of(folder)
     mine = Dataset.objects.filter(pk=dataset.pk, status="freezing")

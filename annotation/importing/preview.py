@@ -3,12 +3,12 @@
 from itertools import islice
 from typing import Any
 
-from annotation.cells import BadFile, BadRow
-from annotation.columns import check, guess
-from annotation.items import OPTIONAL, Said
+from annotation.importing.cells import BadFile, BadRow
+from annotation.importing.columns import check, guess
+from annotation.importing.items import OPTIONAL, Said
+from annotation.importing.readers import FORMATS, Source
+from annotation.importing.shapes import SHAPES, items, shapes_for
 from annotation.models import SPLITS, Project
-from annotation.readers import FORMATS, Source
-from annotation.shapes import SHAPES, items, shapes_for
 from annotation.steps.marks import SCALES
 from annotation.steps.recognising import foreign
 from annotation.store import store
