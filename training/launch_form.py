@@ -192,6 +192,11 @@ def chosen(queryset, pk: Any):
     return queryset.filter(pk=pk).first() if str(pk or "").isdecimal() else None
 
 
+def datasets_of(user):
+    """All of the projects the person manages."""
+    return Dataset.objects.filter(project__in=Project.objects.run_by(user))
+
+
 def datasets_for(project: Project | None, name: str):
     """Frozen rows of the project in a shape the recipe reads."""
     return Dataset.objects.filter(project=project, status="ready", rows_train__gt=0, shape__in=shapes_for(name))
@@ -200,7 +205,7 @@ def datasets_for(project: Project | None, name: str):
 def usual_recipe(user, said: dict[str, Any]) -> str:
     """Where none was named: what the dataset's rows, or the project's labels, are for."""
     projects = Project.objects.run_by(user).distinct()
-    dataset = chosen(Dataset.objects.filter(project__in=projects), said.get("dataset"))
+    dataset = chosen(datasets_of(user), said.get("dataset"))
     project = dataset.project if dataset else chosen(projects, said.get("project")) or projects.first()
     shape = dataset.shape if dataset else {"steps": "stepwise"}.get(getattr(project, "kind", ""), "pairs")
     return {"stepwise": "prm", "outcome": "orm", "prompts": "grpo"}.get(shape, "dpo")

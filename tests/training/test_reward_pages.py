@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.freezing.freeze import freeze
-from annotation.models import Completion, fingerprint
+from annotation.models import Completion, Membership, Project, fingerprint
 from tests.training.test_settings_form import posted
 from training import reward_builder as builder
 from training import reward_trials, serving
@@ -228,6 +229,15 @@ def test_the_launch_form_of_a_recipe_with_rewards_has_the_builder_and_a_row_to_t
     assert 'id="rewards"' in page and page.count('name="set-rewards"') == 1 and "Check on a sample" in page
     assert "What is" in page and 'name="set-max_completion_length"' in page
     assert 'id="rewards"' not in manager.get(reverse("job_new"), {"recipe": "dpo"}).content.decode()
+
+
+def test_a_datasets_page_leads_to_the_form_for_it_whichever_project_comes_first(manager, alice, prompts):
+    first = Project.objects.create(name="Aardvarks")
+    Membership.objects.create(project=first, user=alice, role="manager")
+    page = manager.get(prompts.get_absolute_url()).content.decode()
+    form = manager.get(re.search(r'href="([^"]+)">Train on it', page)[1]).content.decode()
+    for value in ("grpo", prompts.pk, prompts.project_id):
+        assert f'<option value="{value}" selected>' in form
 
 
 def test_what_is_checked_is_what_the_fields_say_and_without_a_script_what_the_text_says(launch):

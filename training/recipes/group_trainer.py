@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
-from training.recipes import weights
+from training.recipes import machine, weights
 from training.recipes.learned import Rewards
 from training.recipes.own_loop import order
 from training.recipes.rollouts import described, grouped, of_steps
@@ -43,7 +43,9 @@ def datasets(session: Any) -> dict[str, Any]:
     numbered = [{"prompt": row["prompt"], ROW: at} for at, row in enumerate(session.all_rows)]
     count = len(session.train_rows.rows)
     held_out = Dataset.from_list(numbered[count:]) if numbered[count:] else None
-    return {"train_dataset": Dataset.from_list(numbered[:count]), "eval_dataset": held_out}
+    a_step = session.config.rollout_size * machine.world_size() // session.config.num_generations
+    times = -(-a_step // count)  # TRL leaves out a step that the prompts do not fill, even if it is the only one
+    return {"train_dataset": Dataset.from_list(numbered[:count] * times), "eval_dataset": held_out}
 
 
 def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: Any) -> Any:

@@ -13,7 +13,17 @@ from annotation.models import Project
 from training import jobs as engine
 from training import preflights, reward_trials, served_rewards
 from training import reward_builder as builder
-from training.launch_form import PRESETS, REWARDS, ChoicesForm, SettingsForm, chosen, preset, preset_of, usual_recipe
+from training.launch_form import (
+    PRESETS,
+    REWARDS,
+    ChoicesForm,
+    SettingsForm,
+    chosen,
+    datasets_of,
+    preset,
+    preset_of,
+    usual_recipe,
+)
 from training.models import Preflight, TrainingJob
 from training.recipes import RECIPES
 from training.report import digest
@@ -36,6 +46,8 @@ def job_new(request: HttpRequest) -> HttpResponse:
 
 def blank(request: HttpRequest, said: dict[str, Any], settings: dict[str, Any] | None = None) -> HttpResponse:
     """A form with these choices, and these settings or a preset's."""
+    if not said.get("project") and (dataset := chosen(datasets_of(request.user), said.get("dataset"))):
+        said = said | {"project": dataset.project_id}
     name = said["recipe"] if said.get("recipe") in RECIPES else usual_recipe(request.user, said)
     which = "" if settings else said.get("preset") if said.get("preset") in PRESETS else "small"
     form = SettingsForm(name, initial=settings or preset(name, which))

@@ -53,6 +53,14 @@ def test_a_policy_learns_what_is_rewarded(make_group, name):
     assert sum(one["kl"] for group in groups[-8:] for one in group["completions"] if "kl" in one) > 0.1
 
 
+@pytest.mark.parametrize("name", ["grpo", "rloo"])
+def test_prompts_fewer_than_a_step_draws_are_taken_several_times(make_run, name):
+    run_dir = make_run(name, list(questions(3)), [], **SHORT | {"max_steps": 2})  # 32 completions in groups of 8
+    assert train_here(run_dir)["step"] == 2
+    groups = rollouts(run_dir)
+    assert len(groups) == 8 and {len(group["completions"]) for group in groups} == {8}
+
+
 def trainer_of(run_dir, quick=True):
     """The trainer as the recipe makes it, before its first step; not `quick`: as TRL has it."""
     from training.recipes.loop import Session
