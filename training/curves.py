@@ -65,7 +65,9 @@ PANELS = [
 ]
 FIRST = 23  # panels that are looked at first; the rest waits below them
 MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
-UNDRAWN = {"epoch", "num_tokens", "eval_num_tokens", "eval_gold_stderr", "total_flos", "seconds_per_step"}
+UNDRAWN = {"rewards/reward/mean", "eval_rewards/reward/mean"}  # TRL's word for the sum of all parts, drawn as `reward`
+UNDRAWN |= {"rewards/reward/std", "eval_rewards/reward/std"}
+UNDRAWN |= {"epoch", "num_tokens", "eval_num_tokens", "eval_gold_stderr", "total_flos", "seconds_per_step"}
 
 
 class Curve:
@@ -160,7 +162,8 @@ def panels(names: Iterable[str]) -> list[dict[str, Any]]:
         for heading, members in [(title, series)] if series else parts(left):
             here = [name for name in members if name in left]
             if here:
-                found.append({"title": heading, "unit": unit, "series": here, "more": place >= FIRST})
+                known = {"title": heading, "unit": unit, "series": here, "more": place >= FIRST}
+                found.append(known | ({} if series else {"verbatim": True}))
             left = [name for name in left if name not in here]
     alone = [name for name in left if not (name.startswith("eval_") and name[5:] in left)]
     both = [(name, [n for n in (name, f"eval_{name}") if n in left]) for name in alone]

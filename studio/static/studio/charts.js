@@ -110,7 +110,7 @@ class Chart {
   caption() {
     const caption = document.createElement("figcaption");
     const unit = Object.assign(document.createElement("span"), { className: "unit", textContent: this.panel.unit });
-    caption.append(Object.assign(document.createElement("span"), { textContent: words(this.panel.title) }), unit);
+    caption.append(Object.assign(document.createElement("span"), { textContent: this.panel.verbatim ? this.panel.title : words(this.panel.title) }), unit);
     return caption;
   }
 
