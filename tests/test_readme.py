@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PLACES = (
     "studio", "annotation", "annotation/models", "annotation/importing", "annotation/freezing", "annotation/steps",
-    "training", "training/models", "training/labeling", "training/recipes", "training/rewards", "training/sandbox",
-    "training/server", "training/provingground", "benchmarks",
+    "training", "training/models", "training/labeling", "training/recipes", "training/engine", "training/rewards",
+    "training/sandbox", "training/server", "training/provingground", "benchmarks",
 )  # fmt: skip
 START, END = "<!-- map -->", "<!-- /map -->"
 

@@ -25,6 +25,17 @@ def install() -> int:
     return subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
+CUT_OFF = ("htmx:afterRequest", "htmx:sendAbort", "htmx:sendError")
+
+
+def complains(message) -> bool:
+    """Whether a message of the console is a complaint.
+
+    htmx logs a request that was under way when the page was left; of a server that is away the browser speaks itself.
+    """
+    return message.type == "error" and not message.text.startswith(CUT_OFF)
+
+
 def eventually(page, check):
     """Wait until `check` holds: what a page sends arrives a moment later."""
     for _ in range(100):

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.browser import ARGUMENTS, chromium
+from tests.e2e.browser import ARGUMENTS, chromium, complains
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def open_page(browser, live_server):
         page = context.new_page()
         page.set_default_timeout(15000)
         if not grumbles:
-            page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+            page.on("console", lambda message: complains(message) and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(live_server.url + path)
         return page

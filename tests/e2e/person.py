@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.e2e.browser import ARGUMENTS, chromium
+from tests.e2e.browser import ARGUMENTS, chromium, complains
 from tests.e2e.studio import whole_studio
 from tests.tiny import tiny_model
 
@@ -39,7 +39,7 @@ def page():
         page.set_default_timeout(20_000)
         expect.set_options(timeout=20_000)
         page.complaints = []
-        page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
+        page.on("console", lambda message: complains(message) and page.complaints.append(message.text))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         yield page
         expect.set_options(timeout=5_000)
