@@ -58,13 +58,15 @@ PANELS = [
     ("Self-corrections", "a completion", ["completions/self_corrections", "eval_completions/self_corrections"]),
     ("Learning rate", "", ["learning_rate"]),
     ("Speed", "tokens a second", ["tokens_per_second"]),
+    ("Seconds of a step", "seconds", ["time/draw", "time/rewards", "time/learn", "time/other"]),
     ("Gradient norm", "", ["grad_norm"]),
     ("Entropy", "nats a token", ["entropy", "eval_entropy"]),
     ("Memory", "bytes", ["rss_bytes", "gpu_memory_bytes"]),
     ("Processor", "percent of one core", ["cpu_percent"]),
 ]
-FIRST = 23  # panels that are looked at first; the rest waits below them
+FIRST = 24  # panels that are looked at first; the rest waits below them
 MACHINE = {"rss_bytes", "gpu_memory_bytes", "cpu_percent", "tokens_per_second", "seconds_per_step"}
+MACHINE |= {"time/draw", "time/rewards", "time/learn", "time/other"}
 UNDRAWN = {"rewards/reward/mean", "eval_rewards/reward/mean"}  # TRL's word for the sum of all parts, drawn as `reward`
 UNDRAWN |= {"rewards/reward/std", "eval_rewards/reward/std"}
 UNDRAWN |= {"epoch", "num_tokens", "eval_num_tokens", "eval_gold_stderr", "total_flos", "seconds_per_step"}

@@ -28,7 +28,7 @@ class Drawing:
         prompts = [self.session.chat.tokens(row["prompt"], add_generation_prompt=True) for row in rows]
         chance = torch.Generator(self.actor.policy.device).manual_seed(self.config.seed * 1_000_003 + step)
         options = {"max_tokens": self.config.max_completion_length, "temperature": self.config.temperature}
-        with self.actor.autocast():
+        with self.session.clock("draw"), self.actor.autocast():
             groups = draw(self.actor.policy, prompts, n, eos=self.actor.ends, generator=chance, **options)
         return [prompt for prompt in prompts for _ in range(n)], [drawn for group in groups for drawn in group]
 

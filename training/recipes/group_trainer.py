@@ -156,7 +156,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             chance = torch.Generator(network.device).manual_seed(self.number_of_chance())
             network.eval()
             found = []
-            with self.accelerator.autocast():
+            with session.clock("draw"), self.accelerator.autocast():
                 for n in dict.fromkeys(count for _, count in groups):
                     part = [at for at, (_, count) in enumerate(groups) if count == n]
                     options = {"max_tokens": config.max_completion_length, "temperature": config.temperature}
@@ -229,7 +229,8 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
             if self.use_vllm:
-                return super()._generate_single_turn(prompt_ids, *rest, **more)
+                with session.clock("draw"):
+                    return super()._generate_single_turn(prompt_ids, *rest, **more)
             drawn, self.drawn = self.drawn, None
             found = self.decode(prompt_ids) if drawn is None else drawn
             return (found, None) if hasattr(self, "loss_type") else found  # GRPO wants log-probabilities or None beside
@@ -261,14 +262,16 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
 
         def keep_seen(self) -> None:
             step, rows, seen = self.seen
-            kept_rollouts.keep(step, list(grouped(rows[:: self.num_generations], seen, self.num_generations)))
+            with session.clock("other"):
+                kept_rollouts.keep(step, list(grouped(rows[:: self.num_generations], seen, self.num_generations)))
 
         def note_kl(self, places: Any, log_ratio: Any, mask: Any) -> None:
             for at, kl in zip(places.tolist(), (log_ratio * mask).sum(1).tolist(), strict=True):
                 self.seen[2][at].setdefault("kl", kl)
 
         def _get_per_token_logps_and_entropies(self, *args: Any, **options: Any) -> Any:
-            found = super()._get_per_token_logps_and_entropies(*args, **options)
+            with session.clock("learn"):
+                found = super()._get_per_token_logps_and_entropies(*args, **options)
             self.looked.append(found[0].detach())
             return found
 

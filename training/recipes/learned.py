@@ -20,21 +20,16 @@ class Rewards:
     def __init__(self, session: Any, text: str) -> None:
         from training import rewards
 
-        self.models, self.device = session.run.models, session.machine.device
+        self.models, self.device, self.clock = session.run.models, session.machine.device, session.clock
         self.loaded: dict[str, Any] = {}
         parts = rewards.parse(text)
         whole = [part for part in parts if not is_dense(part)]
         self.mix = rewards.Mix(whole, self.resolve) if whole else nothing
         self.dense = {f"{part.label} by step": self.dense_reward(part) for part in parts if is_dense(part)}
-        self.seconds = 0.0  # spent in rewards
 
     def __call__(self, answers: Sequence[Answer]) -> list[Score]:
-        import time
-
-        began = time.perf_counter()
-        found = scored(self.mix, answers, self.dense)
-        self.seconds += time.perf_counter() - began
-        return found
+        with self.clock("rewards"):
+            return scored(self.mix, answers, self.dense)
 
     def resolve(self, name: str, argument: str) -> Callable[..., list[float | None]]:
         """A learned reward as a reward function. Raises BadConfig where the run has no such model."""

@@ -8,6 +8,7 @@ from typing import Any
 from training.engine import sharing
 from training.recipes import head, machine, rows, source_of, trunk, weights
 from training.recipes.chat import Chat
+from training.recipes.clock import Clock
 from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
 from training.recipes.recorder import Sampler, attach, newest_checkpoint
 from training.recipes.run import Run, numbers
@@ -22,6 +23,7 @@ class Session:
     def __init__(self, run: Run, kind: str) -> None:
         self.run, self.config = run, run.config
         self.machine = machine.choose(run.device, self.config.precision)
+        self.clock = Clock(self.machine.device)
         self.chat, source = Chat(run.base_model), source_of(kind)
         self.train_rows, self.eval_rows = (
             source.keep(source.load(run.dir / "dataset" / name, kind), self.chat, self.config)
@@ -99,7 +101,7 @@ class Session:
 
     def fit(self, trainer: Any, sample: Sampler) -> None:
         """Evaluate, train (from the newest checkpoint, if there is one), evaluate, save, and say how it went."""
-        recorder = attach(trainer, self.run, self.machine.label, self.machine.device, sample)
+        recorder = attach(trainer, self, sample)
         trainer.create_model_card = lambda *_, **__: None  # ours is written once, with the model
         self.quicken(trainer)
         resume, best = newest_checkpoint(self.run), recorder.best

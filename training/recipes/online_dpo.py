@@ -141,12 +141,13 @@ class Learner:
         from training.recipes.own_loop import update
 
         half, sums = max(1, self.config.per_device_train_batch_size // 2), {"loss": 0.0}
-        for start in range(0, len(rollout.pairs), half):
-            loss, parts = self.loss(rollout, rollout.pairs[start : start + half])
-            (loss / len(rollout.pairs)).backward()
-            sums = {name: sums.get(name, 0.0) + value / len(rollout.pairs) for name, value in parts.items()}
-        if rollout.pairs:
-            sums["grad_norm"] = update(self.optimizer, self.config, step - 1, total)
+        with self.session.clock("learn"):
+            for start in range(0, len(rollout.pairs), half):
+                loss, parts = self.loss(rollout, rollout.pairs[start : start + half])
+                (loss / len(rollout.pairs)).backward()
+                sums = {name: sums.get(name, 0.0) + value / len(rollout.pairs) for name, value in parts.items()}
+            if rollout.pairs:
+                sums["grad_norm"] = update(self.optimizer, self.config, step - 1, total)
         return sums | self.curves(rollout)
 
     def loss(self, rollout: Pairs, pairs: Sequence[tuple[int, int]]) -> tuple[Any, dict[str, float]]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from training.recipes import machine, rollouts
 from training.recipes.best import Best
+from training.recipes.clock import ASIDE
 from training.recipes.config import BadConfig
-from training.recipes.recorder import newest_checkpoint, publish, step_of
+from training.recipes.recorder import newest_checkpoint, pace, publish, step_of
 from training.recipes.run import Diverged, Stop, numbers
 from training.rewards import RewardFailed
 
@@ -29,11 +30,10 @@ class OwnLoop:
 
         if machine.world_size() > 1:
             raise BadConfig(f"{session.run.recipe} trains in one process; start it in this interpreter (local)")
-        self.session, self.run, self.config = session, session.run, session.config
+        self.session, self.run, self.config, self.clock = session, session.run, session.config, session.clock
         self.process, self.values, self.best = psutil.Process(), {}, Best(session.run)
         self.step = self.first = self.learned = self.tokens = 0
-        self.began = self.then = time.time()
-        self.tokens_then = 0
+        self.began, self.tokens_then = time.time(), 0
 
     def resume(self, load: Callable[[Path], dict[str, Any]]) -> None:
         """Go on from the newest checkpoint, if there is one; `load` reads it and returns what `save` was given."""
@@ -42,7 +42,8 @@ class OwnLoop:
         if found:
             self.tokens = self.tokens_then = load(Path(found))["tokens"]
             self.step = self.first = self.learned = step_of(Path(found))
-        self.began = self.then = time.time()
+        self.began = time.time()
+        self.clock.begin()
         print(f"training on {self.session.machine.label} from step {self.step} to {self.session.total}", flush=True)
 
     def run_through(self, learner: Any, prompts: int) -> None:
@@ -67,24 +68,27 @@ class OwnLoop:
             values = learner.learn(rollout, self.step, total)
             self.tokens += rollout.tokens
             self.learned = self.step
-            self.log(values)
             kept.keep(self.step, learner.groups(rollout))
+            self.log(values)
             if config.sample_every and (self.due(config.sample_every) or Stop.asked or self.step == total):
-                for record in learner.shown(rollout):
-                    self.run.append("samples.jsonl", {"step": self.step} | record)
+                self.show(learner.shown(rollout))
             if self.due(config.eval_steps):
                 self.evaluate(learner)
             if (self.due(config.save_steps) or Stop.asked) and not self.best.ended:
                 self.checkpoint(lambda folder: learner.save(folder, self.tokens))
-            self.pause()
         if not Stop.asked and not self.best.ended:
             self.evaluate(learner)
 
     def evaluate(self, learner: Any) -> None:
-        values = learner.drawing.evaluate()
-        self.log(values, trained=False)
-        self.best.hear(self.step, values, learner.actor.named_parameters)
-        self.pause()
+        with self.clock(ASIDE):
+            values = learner.drawing.evaluate()
+            self.log(values, trained=False)
+            self.best.hear(self.step, values, learner.actor.named_parameters)
+
+    def show(self, records: list[dict[str, Any]]) -> None:
+        with self.clock(ASIDE):
+            for record in records:
+                self.run.append("samples.jsonl", {"step": self.step} | record)
 
     def rows(self, count: int) -> list[dict[str, Any]]:
         """This step's rows: every pass goes through all of them in an order of its own."""
@@ -106,14 +110,8 @@ class OwnLoop:
             raise Diverged(f"the loss was {values['loss']} at step {self.step}")
 
     def pace(self) -> dict[str, float]:
-        now, seconds = time.time(), time.time() - self.then
-        speed = {"tokens_per_second": (self.tokens - self.tokens_then) / max(seconds, 1e-9)}
-        self.then, self.tokens_then = now, self.tokens
-        return speed | {"seconds_per_step": seconds, "num_tokens": self.tokens}
-
-    def pause(self) -> None:
-        """What was done since the last line is not training time."""
-        self.then = time.time()
+        tokens, self.tokens_then = self.tokens - self.tokens_then, self.tokens
+        return pace(self.clock.lap(), tokens) | {"num_tokens": self.tokens}
 
     def eta(self) -> float | None:
         done = self.step - self.first
@@ -126,11 +124,12 @@ class OwnLoop:
         """Whole or not at all."""
         folder = self.run.checkpoints / ".partial" / f"checkpoint-{self.step}"
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        save(folder)
-        self.best.save(folder)
-        publish(self.run, folder.name)
-        self.best.prune()
+        with self.clock(ASIDE):
+            folder.mkdir(parents=True)
+            save(folder)
+            self.best.save(folder)
+            publish(self.run, folder.name)
+            self.best.prune()
 
     def finish(self, actor: Any, save_beside: Callable[[Path], None] = lambda folder: None) -> None:
         """Save the model, the best by gold where there is one, and say how it went."""

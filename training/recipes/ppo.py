@@ -215,8 +215,9 @@ class Learner:
         kept = [at for at, score in enumerate(scores) if score.total is not None]
         prompts, completions = [prompts[at] for at in kept], [drawn[at].tokens for at in kept]
         mask = completion_mask(completions, self.actor.policy.device)
-        said = self.actor.look(prompts, completions)
-        log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
+        with self.session.clock("learn"):
+            said = self.actor.look(prompts, completions)
+            log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
         seen = list(grouped(rows, described(answers, scores, [one.ended for one in drawn]), n))
         rollout = Rollout(
             [answers[at] for at in kept], prompts, completions, [drawn[at].ended for at in kept],
@@ -271,7 +272,8 @@ class Learner:
             shuffled = chance.sample(range(count), count)
             for part in range(config.num_mini_batches):
                 if batch := shuffled[part :: config.num_mini_batches]:
-                    seen.append(self.optimise(rollout, batch, done, total))
+                    with self.session.clock("learn"):
+                        seen.append(self.optimise(rollout, batch, done, total))
                 done += 1
         curves = {name: sum(one[name] for one in seen) / len(seen) for name in seen[0]}
         curves["val/ratio_var"] = sum((one["val/ratio"] - curves["val/ratio"]) ** 2 for one in seen) / len(seen)

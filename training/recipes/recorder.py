@@ -11,29 +11,39 @@ from typing import Any
 
 from training.recipes import machine
 from training.recipes.best import Best
+from training.recipes.clock import ASIDE
 from training.recipes.run import Diverged, Run, Stop
 
 
 class Recorder:
     """A TRL trainer's callback (see `attach`); every process has one, the main one writes."""
 
-    def __init__(self, trainer: Any, run: Run, label: str, device: str, sample: Any) -> None:
+    def __init__(self, trainer: Any, session: Any, sample: Any) -> None:
         import psutil
 
-        self.trainer, self.run, self.label, self.device, self.draw = trainer, run, label, device, sample
-        self.process, self.values, self.best = psutil.Process(), {}, Best(run)
+        self.trainer, self.run, self.clock, self.draw = trainer, session.run, session.clock, sample
+        self.label, self.device = session.machine.label, session.machine.device
+        self.process, self.values, self.best = psutil.Process(), {}, Best(session.run)
         self.tokens = self.tokens_before = self.first_step = 0
         self.began = time.time()
-        self.mark = (self.began, 0, 0)  # when, at which step, after how many tokens the last line was written
+        self.mark = (0, 0)  # at which step, after how many tokens the last line was written
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         Stop.first_step()
         self.first_step, self.began = state.global_step, time.time()
         self.tokens = tokens_until(self.run, state.global_step) if state.global_step else 0
         self.tokens_before = 0 if state.num_input_tokens_seen else self.tokens  # some trainers go on counting
-        self.mark = (self.began, state.global_step, self.tokens)
+        self.mark = (state.global_step, self.tokens)
+        self.clock.begin()
         if self.run.main:
             print(f"training on {self.label} from step {state.global_step} to {state.max_steps}", flush=True)
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self.update = self.clock("learn")
+        self.update.__enter__()
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self.update.__exit__(None, None, None)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if agree(self.trainer, Stop.asked):
@@ -57,15 +67,13 @@ class Recorder:
             raise Diverged(f"the loss was {values['loss']} at step {state.global_step}")
 
     def pace(self, state: Any, values: dict[str, Any]) -> dict[str, float]:
-        now, (then, step, tokens) = time.time(), self.mark
+        step, tokens = self.mark
         self.tokens = self.tokens_before + int(values.get("num_tokens", 0))
-        self.mark = (now, state.global_step, self.tokens)
+        self.mark = (state.global_step, self.tokens)
         steps = max(1, state.global_step - step)
-        speed = {"tokens_per_second": (self.tokens - tokens) / (now - then), "seconds_per_step": (now - then) / steps}
-        return speed | {"num_tokens": self.tokens}
+        return pace(self.clock.lap(steps), (self.tokens - tokens) / steps) | {"num_tokens": self.tokens}
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.mark = (time.time(), *self.mark[1:])  # evaluating is not training time
         if self.best.ended:
             control.should_training_stop, control.should_save = True, False
 
@@ -94,24 +102,35 @@ class Recorder:
             self.on_save(self.trainer.args, self.trainer.state, self.trainer.control)
 
     def sample(self) -> None:
-        began = time.time()
         if self.run.main and self.run.config.samples and self.run.config.sample_every:
-            for record in self.draw(self.trainer):
-                self.run.append("samples.jsonl", {"step": self.trainer.state.global_step} | record)
-        self.mark = (self.mark[0] + time.time() - began, *self.mark[1:])  # sampling is not training time
+            with self.clock(ASIDE):
+                for record in self.draw(self.trainer):
+                    self.run.append("samples.jsonl", {"step": self.trainer.state.global_step} | record)
 
 
 Sampler = Callable[[Any], Iterator[dict[str, Any]]]  # a trainer in, records for samples.jsonl out
 
 
-def attach(trainer: Any, run: Run, label: str, device: str, sample: Sampler) -> Recorder:
-    """Make a Recorder a callback of the trainer, in place of the one that prints raw dictionaries."""
+SPANS = {"training_step": "learn", "_prepare_inputs": "other", "_clip_grad_norm": "learn"}
+SPANS |= {"evaluate": ASIDE, "_save_checkpoint": ASIDE}
+
+
+def attach(trainer: Any, session: Any, sample: Sampler) -> Recorder:
+    """Make a Recorder a callback of the trainer, in place of the one that prints raw dictionaries, and clock it."""
     from transformers import PrinterCallback, TrainerCallback
 
-    recorder = type("RecorderCallback", (Recorder, TrainerCallback), {})(trainer, run, label, device, sample)
+    recorder = type("RecorderCallback", (Recorder, TrainerCallback), {})(trainer, session, sample)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(recorder)
+    for name, what in SPANS.items():
+        setattr(trainer, name, session.clock(what)(getattr(trainer, name)))
     return recorder
+
+
+def pace(times: dict[str, float], tokens: float) -> dict[str, float]:
+    """How fast a step of so many tokens was."""
+    seconds = sum(times.values())
+    return {"tokens_per_second": tokens / max(seconds, 1e-9), "seconds_per_step": seconds} | times
 
 
 def agree(trainer: Any, flag: bool) -> bool:
