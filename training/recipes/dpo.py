@@ -79,7 +79,7 @@ def train(config: Config, run_dir: Path) -> None:
         loss_type=[config.loss_type],
         label_smoothing=config.label_smoothing,
         max_length=config.max_length,  # rows over it are gone already, or cut here on purpose
-        precompute_ref_log_probs=config.precompute_ref_log_probs and sees_every_pair(session),
+        precompute_ref_log_probs=config.precompute_ref_log_probs and alone_with_every_pair(session),
         disable_dropout=True,  # else π and π_ref differ by chance, and the first loss is not ln 2
     )
     trainer = make_trainer(session)(
@@ -93,11 +93,12 @@ def train(config: Config, run_dir: Path) -> None:
     session.fit(trainer, completions(session))
 
 
-def sees_every_pair(session: Any) -> bool:
-    """A training that ends before is not made to ask about pairs that it never comes to."""
+def alone_with_every_pair(session: Any) -> bool:
+    """A training that ends before is not made to ask about pairs that it never comes to; of several processes each
+    asks about its own."""
     config = session.config
     seen = session.total * config.per_device_train_batch_size * config.gradient_accumulation_steps
-    return seen * machine.world_size() >= len(session.train_rows.rows)
+    return machine.world_size() == 1 and seen >= len(session.train_rows.rows)
 
 
 def make_trainer(session: Any) -> type:
@@ -109,8 +110,6 @@ def make_trainer(session: Any) -> type:
 
     class Trainer(DPOTrainer):
         def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-            if machine.world_size() > 1:
-                return super()._precompute_ref_logps(dataset, name, batch_size)
             session.quicken(self)
             numbers = f"{session.machine.precision}-{session.dtype}"
             kept = reference.Kept(session.run.ref_model or session.run.base_model, numbers)
