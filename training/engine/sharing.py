@@ -39,6 +39,7 @@ def share(decoder: Any, always: bool = False) -> Tally:
 
     def forward(input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **rest: Any) -> Any:
         rows = None
+        rest = {name: value for name, value in rest.items() if name not in OTHER_INPUTS or value is not None}
         if rest.get("use_cache") is False and not rest.keys() & OTHER_INPUTS:
             rows = rows_of(input_ids, attention_mask)
         if rows is None:

@@ -141,7 +141,7 @@ def test_the_loss_of_a_batch_and_its_gradients_are_those_of_the_stock_trainer(ma
     for quick in (False, True):
         how = {"lora": lora, "shared_prompts": "on" if quick else "off", "per_device_train_batch_size": 4}
         trainer = trainer_of(make_run(name, train=rows, max_length=128, **how), quick)
-        found.append(loss_and_slopes(trainer, next(iter(trainer.get_train_dataloader()))))
+        found.append(loss_and_slopes(trainer, next(iter(trainer.get_train_dataloader())), quick))
     alike(*found)
 
 
@@ -154,7 +154,7 @@ def test_a_group_and_its_gradients_are_those_of_the_stock_trainer(make_run, lora
         batch = batch or trainer._generate_and_score_completions([trainer.train_dataset[at // 8] for at in range(16)])
         if not quick:
             trainer.compute_loss = super(type(trainer), trainer)._compute_loss
-        found.append(loss_and_slopes(trainer, batch))
+        found.append(loss_and_slopes(trainer, batch, quick))
     alike(*found)
 
 
@@ -183,7 +183,7 @@ def alike(stock, ours):
     close(ours[1], stock[1])
 
 
-def loss_and_slopes(trainer, batch):
+def loss_and_slopes(trainer, batch, shared):
     import torch
 
     torch.manual_seed(0)
@@ -191,6 +191,11 @@ def loss_and_slopes(trainer, batch):
     for parameter in learning:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)  # a head or an adapter that starts at zero would hide the rest
+    core = trainer.model.get_base_model() if hasattr(trainer.model, "get_base_model") else trainer.model
+    first, widths = core.base_model.layers[0], set()
+    hook = first.register_forward_pre_hook(lambda _, args: widths.add(len(args[0])))
     loss = trainer.compute_loss(trainer.model, batch)
+    hook.remove()
+    assert (widths == {1}) == shared, widths
     loss.backward()
     return loss.item(), torch.cat([p.grad.flatten() for p in learning if p.grad is not None])
