@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import SLOW, log_in, told_when_it_fails
+from tests.e2e.person import SLOW, import_file, log_in, make_project, told_when_it_fails
 
 pytestmark = [pytest.mark.browser, pytest.mark.training]
 pytest_plugins = ["tests.e2e.person"]
@@ -31,8 +31,8 @@ def row_of(number: int) -> dict:
 def test_rankings_become_a_model_and_the_vote_on_it_is_a_label_again(studio, page, rows, tmp_path):
     with told_when_it_fails(page, studio, tmp_path):
         log_in(page, studio)
-        project = make_project(page)
-        import_rows(page, rows)
+        project = make_project(page, "Manners", guidelines="Prefer what is **kind**.")
+        import_file(page, rows, ("Question 0: may I ask?", "3 completions, to be ranked"), PROMPTS)
         rank_by_keys(page, project)
         first = freeze(page, project, "Manners one")
         run = launch(page, first)
@@ -43,29 +43,6 @@ def test_rankings_become_a_model_and_the_vote_on_it_is_a_label_again(studio, pag
         assert second != first
         find_the_vote(page)
     assert page.complaints == []
-
-
-def make_project(page: Page) -> str:
-    """Its address."""
-    page.get_by_role("navigation", name="The loop").get_by_role("link", name="Label").click()
-    page.get_by_role("link", name="New project").first.click()
-    page.get_by_label("Name").first.fill("Manners")
-    page.get_by_label("Guidelines").fill("Prefer what is **kind**.")
-    expect(page.locator("#preview strong")).to_have_text("kind")
-    page.get_by_role("button", name="Create project").click()
-    expect(page.locator(".page-head h1")).to_have_text("Manners")
-    return page.url
-
-
-def import_rows(page: Page, rows) -> None:
-    page.get_by_role("link", name="Import").first.click()
-    page.get_by_label("A file").set_input_files(rows)
-    page.get_by_role("button", name="Preview").click()
-    expect(page.locator(".sample").first).to_contain_text("Question 0: may I ask?")
-    expect(page.locator(".sample").first).to_contain_text("3 completions, to be ranked")
-    page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.locator("#report .badge")).to_have_text("succeeded", timeout=SLOW)
-    expect(page.locator("#report")).to_contain_text(str(PROMPTS))
 
 
 def rank_by_keys(page: Page, project: str) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import SLOW, log_in, told_when_it_fails
+from tests.e2e.person import SLOW, import_file, log_in, make_project, told_when_it_fails
 from tests.test_path import compare_and_vote
 from tests.tiny import tiny_model
 
@@ -77,8 +77,8 @@ def taste(folder, base):
 def test_rewards_teach_a_policy_that_is_watched_stopped_resumed_and_compared(studio, models, page, rows, tmp_path):
     with told_when_it_fails(page, studio, tmp_path):
         log_in(page, studio)
-        project = make_project(page)
-        import_prompts(page, rows)
+        project = make_project(page, "Sums")
+        import_file(page, rows, ("2 + 2 =",), len(SUMS))
         dataset = freeze(page, project)
         choose(page, dataset, "grpo")
         build_rewards(page)
@@ -96,26 +96,6 @@ def test_rewards_teach_a_policy_that_is_watched_stopped_resumed_and_compared(stu
         watch_the_critic(page)
         compare_and_vote(page, "Sums")
     assert page.complaints == []
-
-
-def make_project(page: Page) -> str:
-    """Its address."""
-    page.get_by_role("navigation", name="The loop").get_by_role("link", name="Label").click()
-    page.get_by_role("link", name="New project").first.click()
-    page.get_by_label("Name").first.fill("Sums")
-    page.get_by_role("button", name="Create project").click()
-    expect(page.locator(".page-head h1")).to_have_text("Sums")
-    return page.url
-
-
-def import_prompts(page: Page, rows) -> None:
-    page.get_by_role("link", name="Import").first.click()
-    page.get_by_label("A file").set_input_files(rows)
-    page.get_by_role("button", name="Preview").click()
-    expect(page.locator(".sample").first).to_contain_text("2 + 2 =")
-    page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.locator("#report .badge")).to_have_text("succeeded", timeout=SLOW)
-    expect(page.locator("#report")).to_contain_text(str(len(SUMS)))
 
 
 def freeze(page: Page, project: str) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import SLOW, log_in, told_when_it_fails
+from tests.e2e.person import SLOW, import_file, log_in, make_project, told_when_it_fails
 
 pytestmark = [pytest.mark.browser, pytest.mark.training]
 pytest_plugins = ["tests.e2e.person"]
@@ -40,35 +40,14 @@ def row_of(n: int) -> dict:
 def test_marked_steps_become_a_model_that_searches(studio, page, rows, tmp_path):
     with told_when_it_fails(page, studio, tmp_path):
         log_in(page, studio)
-        project = make_project(page)
-        import_traces(page, rows)
+        project = make_project(page, "Sums", kind="steps")
+        import_file(page, rows, ("First the product, then the sum.",), TRACES)
         let_a_verifier_propose(page, project)
         mark_three_by_keys(page, project)
         dataset = freeze(page, project)
         train(page, dataset)
         search(page)
     assert page.complaints == []
-
-
-def make_project(page: Page) -> str:
-    """Its address."""
-    page.get_by_role("navigation", name="The loop").get_by_role("link", name="Label").click()
-    page.get_by_role("link", name="New project").first.click()
-    page.get_by_label("Name").first.fill("Sums")
-    page.get_by_label("Kind").select_option("steps")
-    page.get_by_role("button", name="Create project").click()
-    expect(page.locator(".page-head h1")).to_have_text("Sums")
-    return page.url
-
-
-def import_traces(page: Page, rows) -> None:
-    page.get_by_role("link", name="Import").first.click()
-    page.get_by_label("A file").set_input_files(rows)
-    page.get_by_role("button", name="Preview").click()
-    expect(page.locator(".sample").first).to_contain_text("First the product, then the sum.")
-    page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.locator("#report .badge")).to_have_text("succeeded", timeout=SLOW)
-    expect(page.locator("#report")).to_contain_text(str(TRACES))
 
 
 def let_a_verifier_propose(page: Page, project: str) -> None:

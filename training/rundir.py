@@ -140,5 +140,5 @@ def environment() -> dict[str, str]:
     # Threads that spin while they wait are many times slower once anything else wants the cores.
     calm = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     private = {"PRIVATE_ENDPOINTS": "1"} if settings.PRIVATE_ENDPOINTS else {}
-    own = {"STUDIO_CACHE": os.environ.get("STUDIO_CACHE", str(settings.HOME / "cache"))}
+    own = {"STUDIO_CACHE": str(settings.HOME / "cache")}
     return kept | calm | private | own | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}

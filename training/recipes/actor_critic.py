@@ -56,7 +56,7 @@ class ActorCritic:
                 layer.p = 0.0  # else π and π_old differ by chance
         self.policy.to(session.machine.device).eval()
         self.recompute = session.gradient_checkpointing()
-        self.core = self.policy.get_base_model() if hasattr(self.policy, "get_base_model") else self.policy
+        self.core = weights.core_of(self.policy)
         self.plain = head.is_plain(self.core)
         session.share_prompts(self.core)
         self.ends = end_tokens(self.core, session.tokenizer)

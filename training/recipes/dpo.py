@@ -112,6 +112,8 @@ def make_trainer(session: Any) -> type:
         def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
             session.quicken(self)
             numbers = f"{session.machine.precision}-{session.dtype}"
+            if session.config.too_long == "cut":  # what a pair's tokens do not say
+                numbers += f"-cut-at-{session.config.max_length}"
             kept = reference.Kept(session.run.ref_model or session.run.base_model, numbers)
             columns, began = ["prompt_ids", "chosen_ids", "rejected_ids"], time.monotonic()
             pairs, asked = reference.look_up(kept, dataset.select_columns(columns).to_list(), self.ask)

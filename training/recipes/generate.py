@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from training.recipes.weights import core_of
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -55,7 +57,7 @@ class Decoder:
         import inspect
 
         self.network, self.cache = network, None
-        core = network.get_base_model() if hasattr(network, "get_base_model") else network
+        core = core_of(network)
         self.options = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(core.forward).parameters else {}
 
     def forward(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:

@@ -206,7 +206,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             prompts = [session.chat.tokens(one.row["prompt"], add_generation_prompt=True) for one in said]
             rows = prompts, [one.tokens for one in said], config.temperature
             with self.accelerator.autocast():
-                ours = log_probs(core_of(self.accelerator.unwrap_model(self.model)), *rows)
+                ours = log_probs(weights.core_of(self.accelerator.unwrap_model(self.model)), *rows)
                 with self.reference() as model:
                     return (ours - log_probs(model, *rows)).sum(1).tolist()
 
@@ -217,7 +217,7 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
             policy = self.accelerator.unwrap_model(self.model)
             if hasattr(policy, "disable_adapter"):
                 with policy.disable_adapter():
-                    yield core_of(policy)
+                    yield weights.core_of(policy)
             elif getattr(self, "ref_model", None) is not None:
                 yield self.accelerator.unwrap_model(self.ref_model)
             else:
@@ -314,11 +314,6 @@ def make_trainer(base: type, session: Any, policy: Any, args: Any, **options: An
         peft_config=session.adapter(policy, "CAUSAL_LM"), **datasets(session), **options,
     )  # fmt: skip
     return trainer
-
-
-def core_of(policy: Any) -> Any:
-    """The causal model itself, whose layers may hold an adapter."""
-    return policy.get_base_model() if hasattr(policy, "get_base_model") else policy
 
 
 def until_end(padded: Sequence[int], ends: Sequence[int], pad: int) -> tuple[list[int], bool]:

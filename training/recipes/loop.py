@@ -138,12 +138,12 @@ class Session:
             return
         self.quickened = True
         for model in filter(None, (trainer.model, getattr(trainer, "ref_model", None))):
-            core = model.get_base_model() if hasattr(model, "get_base_model") else model
+            core = weights.core_of(model)
             if hasattr(core, "lm_head") and head.is_plain(core):
                 head.use_compact_head(core, getattr(trainer, "temperature", 1.0))
                 self.saves.append("the language-model head on completions only")
             self.share_prompts(core)
-        core = trainer.model.get_base_model() if self.config.lora else trainer.model
+        core = weights.core_of(trainer.model)
         depth = trunk.frozen_depth(core)
         fresh = hasattr(self.config, "rollout_size")  # each step has rows of its own: nothing to remember
         if depth and not fresh and not trainer.args.gradient_checkpointing and self.fits_in_memory(core):
@@ -161,10 +161,10 @@ class Session:
     def savings(self) -> list[str]:
         """What this run did not have to compute, in words."""
         given, passed = (sum(getattr(tally, name) for tally in self.tallies) for name in ("given", "passed"))
-        shared = (
-            [f"prompts shared, padding left out: {passed / given:.0%} of the tokens passed"] if passed < given else []
-        )
-        return shared + list(dict.fromkeys(self.saves))
+        found = list(dict.fromkeys(self.saves))
+        if passed < given:
+            found.insert(0, f"prompts shared, padding left out: {passed / given:.0%} of the tokens passed")
+        return found
 
     def fits_in_memory(self, core: Any) -> bool:
         tokens = sum(self.train_rows.tokens) + sum(self.eval_rows.tokens)

@@ -82,6 +82,11 @@ def load(kind: Any, model: str, **options: Any) -> Any:
         raise BadConfig(f"base_model {model} could not be loaded: {str(error).strip().splitlines()[0]}") from error
 
 
+def core_of(model: Any) -> Any:
+    """The causal model or scorer itself, whose layers may hold an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def linear_layers(model: Any) -> list[str]:
     """Names of the linear layers inside the transformer blocks; the head is not one of them."""
     import torch

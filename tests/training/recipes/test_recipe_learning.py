@@ -95,12 +95,10 @@ def test_ref_model_is_asked_about_a_pair_once(make_run, capsys, tmp_path, monkey
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("train: ref_model")]
     assert [[int(word) for word in line.split() if word.isdigit()] for line in told] == [[48, 48], [0, 48], [2, 49]]
     assert losses[0] == losses[1]
-    train_here(
-        make_run(
-            "dpo", train=pairs, lora=True, num_train_epochs=1, model=tiny_model(tmp_path / "other", hidden_size=32)
-        )
-    )
-    assert "asked about 48 of 48 pairs" in capsys.readouterr().out
+    other = {"model": tiny_model(tmp_path / "other", hidden_size=32)}
+    for changed in (other, {"too_long": "cut", "max_length": 60}, {"too_long": "cut", "max_length": 61}):
+        train_here(make_run("dpo", train=pairs, lora=True, num_train_epochs=1, **changed))
+        assert "asked about 48 of 48 pairs" in capsys.readouterr().out  # to them a pair says something else
 
 
 def test_sft_lowers_the_loss_and_imitates_the_chosen_side(make_run):
