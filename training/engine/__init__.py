@@ -7,5 +7,6 @@ gradients; a recipe that reads hidden states needs no word of this.
     sharing.share(decoder)      from now on the decoder does so where it is worth it
     tree.Tree.of(rows)          what rows share: pure
     attention                   attention over a tree, by transformers' registry of attentions
+    decoding.decode(decoder …)  completions of prompts: rows that end leave, others come in their place
     reference                   log-probabilities of ref_model, once in the life of a pair
 """

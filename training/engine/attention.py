@@ -24,6 +24,19 @@ class Layout:
         ]  # of each row's tokens
         self.masks: dict[tuple[int, int], Tensor] = {}
 
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """`query` [1, heads, tokens, size], `key` and `value` perhaps with fewer heads: [1, tokens, heads, size]."""
+        import torch
+        from torch.nn.functional import scaled_dot_product_attention as attention
+
+        found = []
+        for segment in self.segments:
+            keys, values = (gathered(part, segment.spans()) for part in (key, value))
+            options = {"attn_mask": self.mask(segment)} if segment.before else {"is_causal": True}
+            part = query[:, :, segment.start : segment.end]
+            found.append(attention(part, keys, values, scale=scale, enable_gqa=True, **options))
+        return torch.cat(found, dim=2).transpose(1, 2)
+
     def mask(self, segment: Segment) -> Tensor:
         """[queries, keys]: all that is before the segment, and of itself what is not ahead."""
         import torch
@@ -35,33 +48,25 @@ class Layout:
         return self.masks[queries, before]
 
 
-def register() -> None:
-    """Teach transformers the name; without a tree it is plain SDPA."""
+def teach(decoder: Any) -> None:
+    """Have a decoder attend as the tree says that its pass is given; without one it is plain SDPA."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
     AttentionInterface.register(NAME, forward)
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    decoder.set_attn_implementation(NAME)
 
 
 def forward(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, tree: Layout | None = None, **rest: Any
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, tree: Any = None, **rest: Any
 ) -> tuple[Tensor, None]:
-    """`query` [1, heads, tokens, size]; `key` and `value` alike, perhaps with fewer heads. Returns attention's output,
-    [1, tokens, heads, size], and no weights."""
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention as attend
+    """Attention's output, [1, tokens, heads, size], and no weights: where there is a `tree`, as that says."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if tree is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
-    found = []
-    for segment in tree.segments:
-        keys, values = (gathered(part, segment.spans()) for part in (key, value))
-        options = {"attn_mask": tree.mask(segment)} if segment.before else {"is_causal": True}
-        part = query[:, :, segment.start : segment.end]
-        found.append(attend(part, keys, values, scale=rest.get("scaling"), enable_gqa=True, **options))
-    return torch.cat(found, dim=2).transpose(1, 2), None
+    return tree.attend(module.layer_idx, query, key, value, rest.get("scaling")), None
 
 
 def gathered(part: Tensor, spans: list[tuple[int, int]]) -> Tensor:

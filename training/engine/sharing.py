@@ -33,8 +33,7 @@ def share(decoder: Any, always: bool = False) -> Tally:
     tally = Tally(unfit(decoder))
     if tally.why_not:
         return tally
-    attention.register()
-    decoder.set_attn_implementation(attention.NAME)
+    attention.teach(decoder)
     plain, weights = decoder.forward, weights_a_token(decoder)
 
     def forward(input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **rest: Any) -> Any:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from training.engine import attention, decoding, sharing
+from training.recipes.head import is_plain
 from training.recipes.weights import core_of
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-MOST_ROWS = 256  # decoded together: beyond this, more rows are hardly faster
+    Pick = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    Found = tuple[Tensor, Tensor, Tensor]  # tokens and log-probabilities [rows, tokens], and how many there are
+
+MOST_ROWS = 256  # that a model of another build decodes together
 FEWER = 0.75  # rows that ended leave when no more than this share goes on: leaving costs a copy
+BLOCK = 256  # words whose probabilities are summed first
 
 
 @dataclass
@@ -36,18 +42,50 @@ def draw(
 ) -> list[list[Drawn]]:
     """n completions of each prompt, in the order of the prompts. Temperature 0 takes the likeliest token.
 
-    Log-probabilities are those of the distribution drawn from: softmax(logits / temperature).
+    Log-probabilities are those of the distribution drawn from: softmax(logits / temperature). Each token of a row has a
+    number of chance of its own, so that it does not depend on the rows beside it.
     """
     import torch
 
-    order = sorted(range(len(prompts)), key=lambda at: len(prompts[at]))
-    at_once, found = max(1, MOST_ROWS // n), {}
+    device = network.device
+    ends = torch.tensor(sorted(eos), device=device)
+    chance = torch.rand(len(prompts) * n, max_tokens, dtype=torch.float64, device=device, generator=generator)
     with torch.no_grad():
-        for start in range(0, len(order), at_once):
-            part = order[start : start + at_once]
-            rows = decode([prompts[at] for at in part], n, Decoder(network), max_tokens, temperature, eos, generator)
-            found |= {at: rows[i * n : (i + 1) * n] for i, at in enumerate(part)}
-    return [found[at] for at in range(len(prompts))]
+        decode = by_rows if knows(network) else by_cache
+        tokens, log_probs, counts = decode(network, prompts, chance, lambda *of: pick(*of, temperature), ends)
+    last = torch.isin(tokens.gather(1, (counts - 1)[:, None])[:, 0], ends).tolist()
+    rows = zip(tokens.tolist(), log_probs.tolist(), counts.tolist(), last, strict=True)
+    drawn = [Drawn(ids[:count], probs[:count], ended) for ids, probs, count, ended in rows]
+    return [drawn[at : at + n] for at in range(0, len(drawn), n)]
+
+
+def knows(network: Any) -> bool:
+    """Whether the engine decodes with such a model, and here."""
+    core = core_of(network)
+    return network.device.type == "cpu" and is_plain(core) and not sharing.unfit(core.base_model)
+
+
+def by_rows(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor) -> Found:
+    core = core_of(network)
+    attention.teach(core.base_model)
+    head = core.get_output_embeddings()
+    return decoding.decode(core.base_model, lambda states: head(states).float(), pick, prompts, chance, ends)
+
+
+def by_cache(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor) -> Found:
+    """With transformers' cache, for every other model."""
+    import torch
+
+    n, found = len(chance) // len(prompts), []
+    order = sorted(range(len(prompts)), key=lambda at: len(prompts[at]))
+    for start in range(0, len(order), at_once := max(1, MOST_ROWS // n)):
+        part = order[start : start + at_once]
+        numbers = torch.tensor([at * n + one for at in part for one in range(n)], device=chance.device)
+        rows = decode([prompts[at] for at in part], n, Decoder(network), chance[numbers], pick, ends)
+        found.append((numbers, *rows))
+    numbers, *parts = (torch.cat(column) for column in zip(*found, strict=True))
+    back = numbers.argsort()
+    return tuple(part[back] for part in parts)
 
 
 class Decoder:
@@ -68,21 +106,13 @@ class Decoder:
         return self.network(**inputs, **self.options).logits[:, -1].float()
 
 
-def decode(
-    prompts: Sequence[list[int]],
-    n: int,
-    decoder: Decoder,
-    max_tokens: int,
-    temperature: float,
-    eos: frozenset[int],
-    generator: Generator | None,
-) -> list[Drawn]:
+def decode(prompts: Sequence[list[int]], n: int, decoder: Decoder, chance: Tensor, pick: Pick, ends: Tensor) -> Found:
     import torch
 
     from training.server.batching import pad_left
     from training.server.keyvalues import new_cache, select
 
-    device = decoder.network.device
+    device, max_tokens = decoder.network.device, chance.shape[1]
     ids, mask = pad_left(prompts, device)
     decoder.cache = new_cache()
     logits = decoder.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
@@ -90,13 +120,12 @@ def decode(
     if n > 1:
         decoder.cache, mask, logits = select(decoder.cache, index), mask[index], logits[index]
     lengths = mask.sum(-1)
-    ends = torch.tensor(sorted(eos), device=device)
     tokens = torch.zeros(len(index), max_tokens, dtype=torch.long, device=device)
     log_probs = torch.zeros(len(index), max_tokens, device=device)
     counts = torch.full((len(index),), max_tokens, device=device)
     places = torch.arange(len(index), device=device)  # which row of the answer each row of the batch is
     for t in range(max_tokens):
-        token, log_prob = pick(logits, temperature, generator)
+        token, log_prob = pick(logits, chance[places, t])
         tokens[places, t], log_probs[places, t] = token, log_prob
         done = torch.isin(token, ends) & (counts[places] == max_tokens)
         counts[places[done]] = t + 1
@@ -112,27 +141,27 @@ def decode(
         logits = decoder.forward(token[:, None], mask, lengths[:, None])
         lengths = lengths + 1
     decoder.cache = None
-    return read(tokens, log_probs, counts, ends)
+    return tokens, log_probs, counts
 
 
-def pick(logits: Tensor, temperature: float, generator: Generator | None) -> tuple[Tensor, Tensor]:
+def pick(logits: Tensor, chance: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """A token a row and its log-probability, both [rows]. One number of chance a row finds its place among the summed
-    probabilities; a number for each word of the vocabulary would take longer than a small model does."""
+    probabilities, first of blocks of words and then of a block's words; a number for each word, or one long sum, would
+    take longer than a small model does."""
     import torch
 
-    scores = (logits / temperature if temperature else logits).log_softmax(-1)
+    scores = logits / temperature if temperature else logits
+    peak = scores.amax(-1, keepdim=True)
+    weights = torch.nn.functional.pad((scores - peak).exp(), (0, -scores.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    blocks = weights.sum(-1, dtype=torch.float64).cumsum(-1)
     if temperature:
-        sums = scores.exp().cumsum(-1, dtype=torch.float64)
-        place = torch.rand(len(sums), 1, dtype=torch.float64, device=sums.device, generator=generator) * sums[:, -1:]
-        token = torch.searchsorted(sums, place, right=True).clamp(max=sums.shape[1] - 1)
+        place = chance[:, None] * blocks[:, -1:]
+        block = torch.searchsorted(blocks, place, right=True).clamp(max=blocks.shape[1] - 1)
+        words = weights.gather(1, block[:, :, None].expand(-1, -1, BLOCK))[:, 0].cumsum(-1, dtype=torch.float64)
+        before = blocks.gather(1, block) - words[:, -1:]
+        word = torch.searchsorted(words, place - before, right=True).clamp(max=BLOCK - 1)
+        token = (block * BLOCK + word).clamp(max=scores.shape[1] - 1)
     else:
         token = scores.argmax(-1, keepdim=True)
-    return token[:, 0], scores.gather(-1, token)[:, 0]
-
-
-def read(tokens: Tensor, log_probs: Tensor, counts: Tensor, ends: Tensor) -> list[Drawn]:
-    import torch
-
-    last = tokens.gather(1, (counts - 1)[:, None])[:, 0]
-    rows = zip(tokens.tolist(), log_probs.tolist(), counts.tolist(), torch.isin(last, ends).tolist(), strict=True)
-    return [Drawn(ids[:count], probs[:count], ended) for ids, probs, count, ended in rows]
+    log_probs = scores.gather(-1, token) - peak - blocks[:, -1:].log().to(scores)
+    return token[:, 0], log_probs[:, 0]

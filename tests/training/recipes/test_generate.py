@@ -1,8 +1,11 @@
 """Drawing groups from a policy: the same tokens as transformers where chance has no part, for less."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
-from training.recipes.generate import Decoder, draw
+from training.recipes import generate
+from training.recipes.generate import draw
 
 torch = pytest.importorskip("torch")
 
@@ -21,6 +24,12 @@ def network(base_model):
     return network
 
 
+@pytest.fixture(params=["by_rows", "by_cache"])
+def way(request, monkeypatch):
+    monkeypatch.setattr(generate, "knows", lambda network: request.param == "by_rows")
+    return request.param
+
+
 def greedy(network, prompt, count):
     ids = torch.tensor([prompt])
     made = network.generate(
@@ -29,13 +38,13 @@ def greedy(network, prompt, count):
     return made[: made.index(2) + 1] if 2 in made else made
 
 
-def test_without_chance_it_says_what_transformers_says(network):
+def test_without_chance_it_says_what_transformers_says(network, way):
     groups = draw(network, PROMPTS, 2, max_tokens=12, temperature=0, eos=EOS)
     for prompt, group in zip(PROMPTS, groups, strict=True):
         assert [one.tokens for one in group] == [greedy(network, prompt, 12)] * 2
 
 
-def test_log_probabilities_are_those_of_a_plain_pass_whoever_left_the_batch_before(network):
+def test_log_probabilities_are_those_of_a_plain_pass_whoever_left_the_batch_before(network, way):
     eos = frozenset(range(0, 512, 3))  # most rows end early, so that the batch shrinks often
     chance = torch.Generator().manual_seed(3)
     groups = draw(network, PROMPTS, 16, max_tokens=10, temperature=0.8, eos=eos, generator=chance)
@@ -50,7 +59,7 @@ def test_log_probabilities_are_those_of_a_plain_pass_whoever_left_the_batch_befo
             assert plain.tolist() == pytest.approx(one.log_probs, abs=2e-4)
 
 
-def test_tokens_come_as_often_as_the_policy_says(network):
+def test_tokens_come_as_often_as_the_policy_says(network, way):
     chance = torch.Generator().manual_seed(0)
     (group,) = draw(network, PROMPTS[:1], 4000, max_tokens=1, temperature=3.0, eos=EOS, generator=chance)
     with torch.no_grad():
@@ -62,18 +71,50 @@ def test_tokens_come_as_often_as_the_policy_says(network):
 
 def test_a_prompt_is_read_once_for_its_whole_group(network, monkeypatch):
     read = []
-    plain = Decoder.forward
-
-    def forward(self, ids, mask, positions):
-        read.append(tuple(ids.shape))
-        return plain(self, ids, mask, positions)
-
-    monkeypatch.setattr(Decoder, "forward", forward)
-    draw(network, PROMPTS, 8, max_tokens=3, temperature=1.0, eos=EOS, generator=torch.Generator().manual_seed(0))
-    assert read[0] == (4, 12) and read[1][1] == 1
+    hook = network.model.layers[0].register_forward_pre_hook(lambda _, args: read.append(tuple(args[0].shape[:2])))
+    for knows in (True, False):
+        monkeypatch.setattr(generate, "knows", lambda network, knows=knows: knows)
+        draw(network, PROMPTS, 8, max_tokens=3, temperature=0.0, eos=frozenset({420}))
+    hook.remove()
+    own = sum(map(len, PROMPTS))
+    assert read == [(1, own), (1, 32), (1, 32), (4, 12), (32, 1), (32, 1)]
 
 
-def test_the_same_chance_draws_the_same(network):
+@settings(max_examples=30, deadline=None)
+@given(
+    some.lists(some.lists(some.integers(0, 400), min_size=1, max_size=30), min_size=1, max_size=6),
+    some.integers(1, 5), some.integers(1, 12), some.integers(2, 60), some.integers(0, 2**20),
+)  # fmt: skip
+def test_who_waits_and_who_comes_when_changes_no_token(network, prompts, n, places, often, seed):
+    """Few places, so that rows leave and others come; against the plain way, with the same chance."""
+    from training.engine import decoding
+
+    options = {"max_tokens": 7, "temperature": 1.3, "eos": frozenset(range(0, 420, often))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "ROWS", places)
+        patch.setattr(decoding, "ROOM", 3)
+        patch.setattr(decoding, "READ", 20)
+        ours = draw(network, prompts, n, generator=torch.Generator().manual_seed(seed), **options)
+        patch.setattr(generate, "knows", lambda network: False)
+        plain = draw(network, prompts, n, generator=torch.Generator().manual_seed(seed), **options)
+    for mine, other in zip(sum(ours, []), sum(plain, []), strict=True):
+        assert (mine.tokens, mine.ended) == (other.tokens, other.ended)
+        assert mine.log_probs == pytest.approx(other.log_probs, abs=1e-4)
+
+
+def test_a_word_is_drawn_by_its_share_of_the_vocabulary_wherever_it_stands():
+    """Chance runs through the words in order: at each word's middle it finds that word, across blocks too."""
+    logits = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0)) * 2
+    logits[0, ::3] = -torch.inf
+    shares = logits[0].double().softmax(-1)
+    words = shares.nonzero()[:, 0]
+    middles = (shares.cumsum(0) - shares / 2)[words]
+    tokens, log_probs = generate.pick(logits.expand(len(words), -1), middles, 1.0)
+    assert tokens.tolist() == words.tolist()
+    assert log_probs.tolist() == pytest.approx(shares[words].log().tolist(), abs=1e-5)
+
+
+def test_the_same_chance_draws_the_same(network, way):
     drawn = [
         draw(network, PROMPTS, 3, max_tokens=5, temperature=1.0, eos=EOS, generator=torch.Generator().manual_seed(7))
         for _ in range(2)
@@ -81,7 +122,7 @@ def test_the_same_chance_draws_the_same(network):
     assert drawn[0] == drawn[1]
 
 
-def test_a_policy_that_ends_at_once_and_one_that_never_does(network):
+def test_a_policy_that_ends_at_once_and_one_that_never_does(network, way):
     every, none = frozenset(range(512)), frozenset({511})
     options = {"max_tokens": 4, "temperature": 1.0, "generator": torch.Generator().manual_seed(0)}
     assert {len(one.tokens) for group in draw(network, PROMPTS, 2, eos=every, **options) for one in group} == {1}

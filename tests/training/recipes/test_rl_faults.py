@@ -115,14 +115,15 @@ def test_prompts_that_leave_no_room_are_left_out_and_counted(make_run, name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_policy_that_ends_at_once_still_trains(make_odd, reward, monkeypatch, name):
-    from training.recipes import generate
+    from training.recipes import drawing, generate
 
-    plain = generate.decode
+    plain = generate.draw
 
-    def at_once(prompts, n, decoder, max_tokens, temperature, eos, generator):
-        return plain(prompts, n, decoder, max_tokens, temperature, frozenset(range(512)), generator)
+    def at_once(*args, eos, **options):
+        return plain(*args, eos=frozenset(range(512)), **options)
 
-    monkeypatch.setattr(generate, "decode", at_once)
+    for module in (generate, drawing):
+        monkeypatch.setattr(module, "draw", at_once)
     reward(lambda texts: [float(len(text)) for text in texts])
     run_dir = make_odd(name, max_steps=2)
     assert train_here(run_dir)["status"] == "succeeded"
