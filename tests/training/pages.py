@@ -60,3 +60,17 @@ def write_run(db):
             (folder / name.replace("__", ".")).write_text(content if isinstance(content, str) else json.dumps(content))
 
     return write
+
+
+@pytest.fixture
+def admin(django_user_model):
+    return django_user_model.objects.create_superuser("ada", "ada@example.org", "a long password")
+
+
+@pytest.fixture
+def as_(client):
+    def login(user):
+        client.force_login(user)
+        return client
+
+    return login

@@ -11,6 +11,7 @@ from django.utils import timezone
 from annotation.models import Membership
 from studio.models import WorkerBeat
 from tests.live import streamed
+from tests.reading import text
 from training.models import Metric, Sample, TrainingJob
 
 pytest_plugins = ["tests.training.pages"]
@@ -28,10 +29,6 @@ def reviewer(project, django_user_model):
     rita = django_user_model.objects.create_user("rita", "rita@example.org", "a long password")
     Membership.objects.create(project=project, user=rita, role="reviewer")
     return rita
-
-
-def text(response) -> str:
-    return re.sub(r"\s+", " ", response.content.decode())
 
 
 # ---- the list ----
