@@ -174,6 +174,33 @@ def test_stopping_for_good_asks_first(visit, make_job):
     assert (job.status, job.cancel) == ("stopping", "stop")
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_the_open_tab_is_in_the_address_and_stays_open_after_every_button(visit, make_job, script):
+    job = make_job(status="running", recipe_name="grpo", step=5, total=50)
+    page = visit(f"/train/{job.pk}/", java_script_enabled=script)
+    tabs = page.get_by_role("navigation", name="Details of this run")
+    tabs.get_by_role("link", name="Settings").click()
+    page.get_by_role("button", name="Stop and save").click()
+    expect(page.locator("#state .badge.stopping")).to_be_visible()
+    expect(tabs.locator("[aria-current]")).to_have_text("Settings")
+    TrainingJob.objects.filter(pk=job.pk).update(status="stopped")
+    page.reload()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#state .badge.queued")).to_be_visible()
+    expect(tabs.locator("[aria-current]")).to_have_text("Settings")
+    assert page.url.endswith(f"/train/{job.pk}/?tab=settings#details")
+
+
+def test_what_rollouts_were_searched_for_stays_after_a_button(visit, make_job):
+    job = make_job(status="running", recipe_name="grpo", step=5, total=50)
+    page = visit(f"/train/{job.pk}/?tab=rollouts")
+    page.get_by_label("Text").fill("two words")
+    expect(page.get_by_role("heading", name="No group matches")).to_be_visible()
+    page.get_by_role("button", name="Stop and save").click()
+    expect(page.locator("#state .badge.stopping")).to_be_visible()
+    expect(page.get_by_label("Text")).to_have_value("two words")
+
+
 def test_everything_works_without_a_script(visit, ready):
     page = visit("/train/new/", java_script_enabled=False)
     page.get_by_label("Smoke: does it run at all?").check()

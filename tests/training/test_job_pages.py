@@ -152,7 +152,7 @@ def test_a_failure_says_its_kind_its_message_and_what_to_try(page, make_job):
     error = {"class": "out_of_memory", "message": "tried to allocate 9 GB", "advice": "Halve the batch."}
     job = make_job(status="failed", error=error, log="one\ntwo\nlast words\n")
     html = text(page(f"/train/{job.pk}/"))
-    for said in ("Out of memory", "tried to allocate 9 GB", "Halve the batch.", "last words", "/resume/"):
+    for said in ("Out of memory", "tried to allocate 9 GB", "Halve the batch.", "last words", 'value="resume"'):
         assert said in html
 
 
@@ -236,10 +236,10 @@ def test_a_sample_that_is_no_chat_does_not_break_the_page(page, make_job):
 def test_stop_and_stop_and_save_reach_the_row(page, client, make_job):
     job = make_job(status="running")
     client.force_login(job.created_by)
-    client.post(f"/train/{job.pk}/cancel/", {"how": "save"})
+    client.post(f"/train/{job.pk}/", {"do": "save"})
     job.refresh_from_db()
     assert (job.status, job.cancel) == ("stopping", "save")
-    client.post(f"/train/{job.pk}/cancel/", {"how": "stop"})
+    client.post(f"/train/{job.pk}/", {"do": "stop"})
     job.refresh_from_db()
     assert job.cancel == "stop"
 
@@ -247,7 +247,7 @@ def test_stop_and_stop_and_save_reach_the_row(page, client, make_job):
 def test_a_queued_run_is_taken_out_of_the_queue(page, client, make_job):
     job = make_job()
     page("/train/")
-    client.post(f"/train/{job.pk}/cancel/")
+    client.post(f"/train/{job.pk}/", {"do": "stop"})
     job.refresh_from_db()
     assert job.status == "cancelled"
 
@@ -255,7 +255,7 @@ def test_a_queued_run_is_taken_out_of_the_queue(page, client, make_job):
 def test_a_failed_run_is_queued_again(page, client, make_job):
     job = make_job(status="failed", error={"class": "crash", "message": "x", "advice": ""})
     page("/train/")
-    assert client.post(f"/train/{job.pk}/resume/").status_code == 302
+    assert client.post(f"/train/{job.pk}/", {"do": "resume"}).status_code == 302
     job.refresh_from_db()
     assert job.status == "queued" and job.error is None
 
@@ -263,15 +263,27 @@ def test_a_failed_run_is_queued_again(page, client, make_job):
 def test_a_run_that_succeeded_is_not_resumed_and_the_page_says_why(page, client, make_job):
     job = make_job(status="succeeded")
     page("/train/")
-    answer = client.post(f"/train/{job.pk}/resume/", follow=True)
+    answer = client.post(f"/train/{job.pk}/", {"do": "resume"}, follow=True)
     assert "can be resumed" in text(answer)
     job.refresh_from_db()
     assert job.status == "succeeded"
 
 
-@pytest.mark.parametrize("action", ["cancel", "resume"])
-def test_looking_at_an_address_that_acts_does_nothing(page, make_job, action):
-    assert page(f"/train/{make_job().pk}/{action}/").status_code == 405
+@pytest.mark.parametrize("do", ["", "delete", "save\0"])
+def test_what_no_button_says_is_refused(page, client, make_job, do):
+    job = make_job(status="running")
+    page("/train/")
+    assert client.post(f"/train/{job.pk}/", {"do": do}).status_code == 400
+    job.refresh_from_db()
+    assert job.status == "running"
+
+
+@pytest.mark.parametrize("query", ["", "?tab=log", "?q=two+words&sort=-reward&tab=rollouts"])
+def test_after_a_button_the_same_address_is_shown_again(page, client, make_job, query):
+    job = make_job(status="failed", recipe_name="grpo")
+    page("/train/")
+    for do in ("resume", "stop", "resume"):
+        assert client.post(f"/train/{job.pk}/{query}", {"do": do}).url == f"/train/{job.pk}/{query}"
 
 
 # ---- who ----
@@ -294,12 +306,12 @@ def test_outsiders_and_labelers_see_no_run_in_list_or_overlay(client, request, m
     assert "Secret run" not in text(client.get(f"/train/overlay/?run={job.pk}"))
 
 
-@pytest.mark.parametrize("action", ["cancel", "resume"])
+@pytest.mark.parametrize("do", ["save", "stop", "resume"])
 @pytest.mark.parametrize(("who", "answer"), [("carol", 404), ("bob", 404), ("reviewer", 403)])
-def test_only_a_manager_stops_or_resumes(client, request, make_job, who, answer, action):
+def test_only_a_manager_stops_or_resumes(client, request, make_job, who, answer, do):
     job = make_job(status="running")
     client.force_login(request.getfixturevalue(who))
-    assert client.post(f"/train/{job.pk}/{action}/").status_code == answer
+    assert client.post(f"/train/{job.pk}/", {"do": do}).status_code == answer
     job.refresh_from_db()
     assert job.status == "running"
 
@@ -307,7 +319,7 @@ def test_only_a_manager_stops_or_resumes(client, request, make_job, who, answer,
 def test_a_reviewer_looks_and_is_offered_nothing_to_press(client, reviewer, make_job):
     client.force_login(reviewer)
     html = text(client.get(f"/train/{make_job(status='running').pk}/"))
-    assert "Manners" in html and "/cancel/" not in html and "Train again" not in html
+    assert "Manners" in html and 'name="do"' not in html and "Train again" not in html
 
 
 # ---- files and numbers ----

@@ -6,9 +6,8 @@ from contextlib import suppress
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
 
 from annotation.downloads import download
 from annotation.models import Project
@@ -71,7 +70,10 @@ def matching(found: QuerySet, wanted) -> QuerySet:
 
 
 def job(request: HttpRequest, pk: int) -> HttpResponse:
+    """The page; its buttons post to it."""
     run = get_object_or_404(visible(request.user), pk=pk)
+    if request.method == "POST":
+        return acted(request, run)
     if run.ended and not run.seen and run.created_by_id == request.user.pk:
         TrainingJob.objects.filter(pk=pk).update(seen=True)
     tabs = rollouts.TAB | TABS if rollouts.draws(run) else TABS
@@ -160,32 +162,24 @@ def job_file(request: HttpRequest, pk: int, path: str) -> HttpResponseBase:
     return download(artifacts.chunks(run.run_dir, file), path.rpartition("/")[2], file.size)
 
 
-def managed(user, pk: int) -> TrainingJob:
-    run = get_object_or_404(visible(user), pk=pk)
-    if run.project.role_of(user) != "manager":
+ACTS = {
+    "save": (lambda run: engine.cancel(run, "save"), "Stopping."),
+    "stop": (lambda run: engine.cancel(run, "stop"), "Stopping."),
+    "resume": (engine.resume, "Queued again: it goes on from its newest checkpoint."),
+}
+
+
+def acted(request: HttpRequest, run: TrainingJob) -> HttpResponse:
+    """Do what a button asks and come back to the same address, the open tab included; what cannot be done is said."""
+    if run.project.role_of(request.user) != "manager":
         raise PermissionDenied(f"Only a manager of {run.project} stops or resumes its trainings.")
-    return run
-
-
-@require_POST
-def job_cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    run = managed(request.user, pk)
-    how = "save" if request.POST.get("how") == "save" else "stop"
-    return done(request, run, lambda: engine.cancel(run, how), "Stopping.")
-
-
-@require_POST
-def job_resume(request: HttpRequest, pk: int) -> HttpResponse:
-    run = managed(request.user, pk)
-    return done(request, run, lambda: engine.resume(run), "Queued again: it goes on from its newest checkpoint.")
-
-
-def done(request: HttpRequest, run: TrainingJob, act, said: str) -> HttpResponse:
-    """Do it and go back to the run; what cannot be done is said there."""
+    if request.POST.get("do") not in ACTS:
+        return HttpResponseBadRequest(f"A run can be asked to {', '.join(ACTS)}.")
+    act, said = ACTS[request.POST["do"]]
     try:
-        act()
+        act(run)
     except ValueError as error:
         messages.error(request, str(error))
     else:
         messages.success(request, said)
-    return redirect(run)
+    return redirect(request.get_full_path())
