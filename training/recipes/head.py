@@ -5,6 +5,7 @@ This one gives the same numbers (a test compares them) at a fraction of the time
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 CHUNK = 256  # tokens scored at once: 50 MB of logits for 49,152 words
@@ -53,73 +54,73 @@ def spread(values: Any, mask: Any) -> Any:
 
 def score_tokens(hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any, Any]:
     """For hidden states [N, H], head weight [V, H] and targets [N], four vectors of N:
-    log p(target), entropy of p, mean logit, and whether the target is the likeliest token."""
+    log p(target), entropy of p, mean logit, and whether the target is the likeliest token. Only the first has a
+    gradient."""
     import torch
 
-    parts = [
-        score_chunk(hidden[at : at + CHUNK], weight, targets[at : at + CHUNK]) for at in range(0, len(hidden), CHUNK)
-    ]
+    log_probs, entropy, is_top1 = scorer().apply(hidden, weight, targets)
     with torch.no_grad():
         mean_logits = hidden.float() @ weight.float().mean(0)
-    log_probs, entropy, is_top1 = (torch.cat(column) for column in zip(*parts, strict=True))
     return log_probs, entropy, mean_logits, is_top1
 
 
-def score_chunk(hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any]:
+@functools.cache
+def scorer() -> Any:
+    """An autograd function that never holds the logits of more than CHUNK tokens.
+
+    d log p(y) / d hidden = W_y − Σ_v p_v W_v is known as soon as p is, so for a head that does not learn the forward
+    pass keeps that [N, H], and the backward pass only scales it. A head that learns needs p itself for its own gradient:
+    its logits are computed a second time, and the gradients of all chunks are added up in one [V, H].
+    """
     import torch
 
-    if weight.requires_grad and torch.is_grad_enabled():
-        from torch.utils.checkpoint import checkpoint
-
-        return checkpoint(score_learning_head, hidden, weight, targets, use_reentrant=False)
-    return frozen_head().apply(hidden, weight, targets)
-
-
-def score_learning_head(hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any]:
-    """The plain definition; autograd finds the gradient of the head as well."""
-    import torch
-
-    logits = (hidden @ weight.t()).float()
-    log_z = torch.logsumexp(logits, -1)
-    with torch.no_grad():
-        p = torch.exp(logits - log_z[:, None])
-        entropy, is_top1 = log_z - (p * logits).sum(-1), logits.argmax(-1) == targets
-    return logits.gather(-1, targets[:, None])[:, 0] - log_z, entropy, is_top1
-
-
-def frozen_head() -> Any:
-    """An autograd function for a head that does not learn. d log p(y) / d hidden = W_y − Σ_v p_v W_v is known as
-    soon as p is, so the forward pass keeps that [N, H] in place of the logits, and backward only scales it."""
-    global _FROZEN_HEAD
-    if _FROZEN_HEAD is None:
-        _FROZEN_HEAD = make_frozen_head()
-    return _FROZEN_HEAD
-
-
-_FROZEN_HEAD: Any = None
-
-
-def make_frozen_head() -> Any:
-    import torch
-
-    class FrozenHead(torch.autograd.Function):
+    class ScoreTokens(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any]:
-            kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
-            weight, hidden_kind = weight.to(kind), hidden.dtype
-            logits = (hidden.to(kind) @ weight.t()).float()
-            chosen, is_top1 = logits.gather(-1, targets[:, None])[:, 0], logits.argmax(-1) == targets
-            log_z = torch.logsumexp(logits, -1)
-            p = torch.exp(logits - log_z[:, None])
-            entropy = log_z - (p * logits).sum(-1)
-            if hidden.requires_grad:
-                ctx.save_for_backward((weight[targets].float() - (p.to(kind) @ weight).float()).to(hidden_kind))
+            device = hidden.device.type
+            ctx.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+            ctx.types, ctx.learns = (hidden.dtype, weight.dtype), weight.requires_grad
+            states, words = hidden.to(ctx.kind), weight.to(ctx.kind)
+            found = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(3)]
+            log_probs, entropy, log_z = found
+            is_top1 = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
+            slope = torch.empty_like(hidden) if hidden.requires_grad and not ctx.learns else None
+            for part in chunks(len(hidden)):
+                logits = (states[part] @ words.t()).float()
+                chosen, peak = logits.gather(-1, targets[part, None])[:, 0], logits.amax(-1)
+                p = logits.sub(peak[:, None]).exp_()
+                total = p.sum(-1)
+                log_z[part] = peak + total.log()
+                log_probs[part], is_top1[part] = chosen - log_z[part], chosen >= peak
+                entropy[part] = log_z[part] - logits.mul_(p).sum(-1) / total
+                if slope is not None:
+                    mean = (p.to(ctx.kind) @ words).float() / total[:, None]
+                    slope[part] = (words[targets[part]].float() - mean).to(hidden.dtype)
+            ctx.save_for_backward(*((states, words, targets, log_z) if ctx.learns else (slope,)))
             ctx.mark_non_differentiable(entropy, is_top1)
-            return chosen - log_z, entropy, is_top1
+            return log_probs, entropy, is_top1
 
         @staticmethod
-        def backward(ctx: Any, upstream: Any, *_: Any) -> tuple[Any, None, None]:
-            (slope,) = ctx.saved_tensors
-            return (upstream[:, None] * slope).to(slope.dtype), None, None
+        def backward(ctx: Any, upstream: Any, *_: Any) -> tuple[Any, Any, None]:
+            if not ctx.learns:
+                (slope,) = ctx.saved_tensors
+                return (upstream[:, None] * slope).to(slope.dtype), None, None
+            states, words, targets, log_z = ctx.saved_tensors
+            of_states, of_words = torch.empty_like(states), torch.zeros_like(words, dtype=torch.float32)
+            for part in chunks(len(states)):
+                logits = (states[part] @ words.t()).float()
+                wrong = logits.sub_(log_z[part, None]).exp_().mul_(-upstream[part, None])
+                wrong.scatter_add_(1, targets[part, None], upstream[part, None])
+                wrong = wrong.to(ctx.kind)
+                of_states[part] = wrong @ words
+                if ctx.kind == torch.float32:
+                    of_words.addmm_(wrong.t(), states[part])
+                else:
+                    of_words += wrong.t() @ states[part]
+            return of_states.to(ctx.types[0]), of_words.to(ctx.types[1]), None
 
-    return FrozenHead
+    return ScoreTokens
+
+
+def chunks(count: int) -> Iterator[slice]:
+    return (slice(at, at + CHUNK) for at in range(0, count, CHUNK))
