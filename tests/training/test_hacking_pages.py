@@ -1,16 +1,14 @@
-"""The reward-hacking panel of a run's page: what it plots and says, when it is there, and who sees whose votes."""
+"""The reward-hacking panel of a run's page: what it plots and says, and when it is there."""
 
 import re
 
 import pytest
 
-from annotation.models import Completion, Membership, Project, Prompt, RankedCompletion, Ranking, fingerprint
 from tests.training.hacked import evaluation, log_run
 from training import metrics
 from training.hacking import Evaluation
 from training.hacking_plot import HEIGHT, WIDTH, fitted, plot
-from training.models import Generation, Metric, TrainingJob
-from training.votes import against_base
+from training.models import Metric, TrainingJob
 
 pytest_plugins = ["tests.training.pages"]
 
@@ -191,54 +189,3 @@ def test_a_point_from_which_the_policy_came_back_is_drawn_and_not_fitted():
 
 
 # ---- votes ----
-
-
-@pytest.fixture
-def vote(project, alice):
-    """A ranking by alice in which answers of these models stand at these ranks."""
-
-    def cast(text, ranks, where=None, sampling=None, labeler=alice):
-        prompt = Prompt.objects.create(
-            project=where or project, messages=[{"role": "user", "content": text}], text=text,
-            fingerprint=fingerprint([text, Prompt.objects.count()]), labels_wanted=1, labels_given=1, open_slots=0,
-        )  # fmt: skip
-        ranking = Ranking.objects.create(prompt=prompt, labeler=labeler, source="comparison")
-        for shown, (model, rank) in enumerate(ranks, 1):
-            said = f"{model} {shown}"
-            completion = Completion.objects.create(prompt=prompt, text=said, fingerprint=fingerprint(said))
-            Generation.objects.create(completion=completion, model=model, sampling=sampling or {})
-            RankedCompletion.objects.create(ranking=ranking, completion=completion, rank=rank, shown=shown)
-
-    return cast
-
-
-def test_votes_between_a_model_and_its_base_make_a_win_rate_with_an_interval(
-    page, watched, make_model, small_model, vote
-):
-    ours = make_model(base=small_model)
-    job = watched(5, status="succeeded", model=ours)
-    assert "no votes yet" in panel(page(f"/train/{job.pk}/"))
-    for n in range(8):
-        vote(f"Question {n}", [(ours, 1), (small_model, 2)] if n < 6 else [(small_model, 1), (ours, 2)])
-    vote("A tie", [(ours, 1), (small_model, 1)])
-    html = panel(page(f"/train/{job.pk}/"))
-    assert "prefer it to its base 72 % of the time" in html and "on 9 prompts" in html
-    assert re.search(r"\d+ % to \d+ % \(95 %\)", html)
-
-
-def test_votes_on_others_of_searches_and_from_files_are_not_counted(make_model, small_model, vote, alice):
-    ours, other = make_model(base=small_model), make_model(name="Other", slug="other-v1")
-    vote("With another", [(ours, 1), (other, 2)])
-    vote("Searched", [(ours, 1), (small_model, 2)], sampling={"strategy": "beam"})
-    vote("From a file", [(ours, 1), (small_model, 2)], labeler=None)
-    assert against_base(ours, alice) is None and against_base(other, alice) is None
-    vote("Several answers", [(ours, 1), (small_model, 2), (ours, 3), (other, 4)])
-    assert against_base(ours, alice).value == 0.5
-
-
-def test_votes_in_a_project_one_does_not_belong_to_are_not_told(make_model, small_model, vote, carol, bob, alice):
-    ours = make_model(base=small_model)
-    theirs = Project.objects.create(slug="theirs", name="Theirs")
-    Membership.objects.create(project=theirs, user=carol, role="manager")
-    vote("Elsewhere", [(ours, 1), (small_model, 2)], where=theirs, labeler=carol)
-    assert against_base(ours, alice) is None and against_base(ours, carol).count == 1

@@ -50,7 +50,7 @@ def watched(run: TrainingJob, user: Any) -> dict[str, Any]:
         "length": in_words(evaluations[-1].length_correlation, "longer", "shorter"),
         "repetition": in_words(evaluations[-1].repetition_correlation, "more repetitive", "less repetitive"),
         "entropy": entropy(curves),
-        "votes": against_base(run.model, user) if run.model and run.model.makes == "policy" else None,
+        "votes": against_base(run, user) if run.model and run.model.makes == "policy" else None,
     }  # fmt: skip
     return {"hacking": found}
 
