@@ -69,7 +69,8 @@ def by_rows(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pi
     core = core_of(network)
     attention.teach(core.base_model)
     head = core.get_output_embeddings()
-    return decoding.decode(core.base_model, lambda states: head(states).float(), pick, prompts, chance, ends)
+    with decoding.weights_first(core):
+        return decoding.decode(core.base_model, lambda states: head(states).float(), pick, prompts, chance, ends)
 
 
 def by_cache(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor) -> Found:
