@@ -22,7 +22,9 @@ def test_a_token_sees_what_its_row_has_before_it(rows, least):
     for places in tree.places:
         for segment in tree.segments:
             if segment.start in places:
-                seen = [at for start, end in segment.spans() for at in range(start, end)]
+                seen = [
+                    at for start, end in (*segment.before, (segment.start, segment.end)) for at in range(start, end)
+                ]
                 own = places[: places.index(segment.start)] + list(range(segment.start, segment.end))
                 assert seen == own and segment.depth == len(own) - (segment.end - segment.start)
 

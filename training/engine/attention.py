@@ -19,6 +19,9 @@ class Layout:
         import torch
 
         self.segments, self.device = tree.segments, device
+        self.sizes = [segment.end - segment.start for segment in tree.segments]
+        at = {segment.start: number for number, segment in enumerate(tree.segments)}
+        self.paths = [[at[start] for start, _ in segment.before] for segment in tree.segments]  # to ancestors
         self.places = [
             (0, torch.tensor(places, dtype=torch.long, device=device)) for places in tree.places
         ]  # of each row's tokens
@@ -30,11 +33,11 @@ class Layout:
         from torch.nn.functional import scaled_dot_product_attention as attention
 
         found = []
-        for segment in self.segments:
-            keys, values = (gathered(part, segment.spans()) for part in (key, value))
-            options = {"attn_mask": self.mask(segment)} if segment.before else {"is_causal": True}
-            part = query[:, :, segment.start : segment.end]
-            found.append(attention(part, keys, values, scale=scale, enable_gqa=True, **options))
+        queries, keys, values = (part.split(self.sizes, dim=2) for part in (query, key, value))
+        for at, (segment, path) in enumerate(zip(self.segments, self.paths, strict=True)):
+            before = [torch.cat([part[one] for one in (*path, at)], dim=2) for part in (keys, values)]
+            options = {"attn_mask": self.mask(segment)} if path else {"is_causal": True}
+            found.append(attention(queries[at], *before, scale=scale, enable_gqa=True, **options))
         return torch.cat(found, dim=2).transpose(1, 2)
 
     def mask(self, segment: Segment) -> Tensor:
@@ -67,10 +70,3 @@ def forward(
     if tree is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
     return tree.attend(module.layer_idx, query, key, value, rest.get("scaling")), None
-
-
-def gathered(part: Tensor, spans: list[tuple[int, int]]) -> Tensor:
-    import torch
-
-    pieces = [part[:, :, start:end] for start, end in spans]
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)

@@ -22,15 +22,6 @@ class Segment:
         """Tokens before it in its row."""
         return sum(end - start for start, end in self.before)
 
-    def spans(self) -> list[tuple[int, int]]:
-        """What its last token attends to: spans of the tree, those that touch taken together."""
-        found: list[tuple[int, int]] = []
-        for start, end in (*self.before, (self.start, self.end)):
-            if found and found[-1][1] == start:
-                start = found.pop()[0]
-            found.append((start, end))
-        return found
-
 
 @dataclass
 class Tree:

@@ -69,8 +69,8 @@ def scorer() -> Any:
     """An autograd function that never holds the logits of more than CHUNK tokens.
 
     d log p(y) / d hidden = W_y − Σ_v p_v W_v is known as soon as p is, so for a head that does not learn the forward
-    pass keeps that [N, H], and the backward pass only scales it. A head that learns needs p itself for its own gradient:
-    its logits are computed a second time, and the gradients of all chunks are added up in one [V, H].
+    pass keeps that [N, H], and the backward pass only scales it. A head that learns needs p itself for its own
+    gradient: its logits are computed a second time, and the gradients of all chunks are added up in one [V, H].
     """
     import torch
 
