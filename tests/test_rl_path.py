@@ -127,7 +127,7 @@ def build_rewards(page: Page) -> None:
     """Mathematics is there already; what it is written in counts half as much."""
     page.get_by_label("Add a reward").select_option("format")
     drawn(page, parts=2)
-    page.locator("#p1-weight").fill(REWARDS["format"])
+    page.locator("#format-p1-weight").fill(REWARDS["format"])
     page.keyboard.press("Tab")
     expect(page.locator("#id_set-rewards")).to_have_value("math 1; format 0.5")
 
@@ -222,7 +222,7 @@ def reward_by_a_model(page: Page) -> None:
     drawn(page, parts=0)
     page.get_by_label("Add a reward").select_option("reward_model")
     drawn(page, parts=1)
-    page.locator("#p0-argument").select_option("taste-v1")
+    page.locator("#reward_model-p0-argument").select_option("taste-v1")
     expect(page.locator("#id_set-rewards")).to_have_value("reward_model:taste-v1 1")
 
 

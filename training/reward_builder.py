@@ -1,5 +1,6 @@
 """The list of rewards as fields of a form, and back to its text. What was typed is kept, right or wrong."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ class Row:
     argument: str
     weight: str
     values: dict[str, str]
-    index: int = 0
+    index: int = 0  # its number on the page, for as long as it stands there
+    added: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -42,29 +44,26 @@ def text_of(value: Any) -> str:
 
 
 def from_parts(parts: Sequence[Part]) -> list[Row]:
-    rows = [Row(p.name, p.argument, f"{p.weight:g}", {k: text_of(v) for k, v in p.options.items()}) for p in parts]
-    return numbered(rows)
-
-
-def numbered(rows: list[Row]) -> list[Row]:
-    for index, row in enumerate(rows):
-        row.index = index
-    return rows
+    return [
+        Row(part.name, part.argument, f"{part.weight:g}", {k: text_of(v) for k, v in part.options.items()}, index)
+        for index, part in enumerate(parts)
+    ]
 
 
 def from_fields(data: Mapping[str, str]) -> list[Row]:
-    """The rows as they were sent; a checkbox that is not sent is off."""
+    """The rows as they were sent, in the order of the page; a checkbox that is not sent is off."""
     rows = []
-    for index in range(MOST):
-        if (name := data.get(f"p{index}-name")) not in REWARDS:
+    for field in data:
+        found = re.fullmatch(r"p([0-9]{1,4})-name", field)
+        if not found or (name := data[field]) not in REWARDS:
             continue
-        values = {}
+        index, values = int(found[1]), {}
         for key, option in REWARDS[name].options.items():
             said = data.get(f"p{index}-o-{key}")
             values[key] = ("yes" if said else "no") if option.kind is bool else (said or "").strip()
         argument = (data.get(f"p{index}-argument") or "").strip()
-        rows.append(Row(name, argument, (data.get(f"p{index}-weight") or "").strip(), values))
-    return numbered(rows)
+        rows.append(Row(name, argument, (data.get(f"p{index}-weight") or "").strip(), values, index))
+    return rows[:MOST]
 
 
 def written(rows: Sequence[Row]) -> str:
@@ -86,28 +85,42 @@ def words_of(row: Row) -> list[str]:
 
 
 def said(data: Mapping[str, str]) -> str:
-    """The list a form means: its text where that was edited (or no script drew the fields), else its fields."""
-    text = data.get(TEXT, "")
-    rows = from_fields(data) if edited_fields(data) else []
-    return written(rows) if rows else text
+    """The list a form means: its fields (no script drew them: its text); its text where that was edited.
+
+    What was edited in fields meanwhile goes into the text, but where both edited one part the text has the last word.
+    """
+    text, fields = data.get(TEXT, ""), from_fields(data) if SHOWN in data else []
+    if not fields or not edited_text(data):
+        return written(fields) if fields else text
+    drawn, parts = read(data[SHOWN])[0], read(text)[0]
+    if len(drawn) != len(fields):
+        return text
+    sides = zip(parts, drawn, fields, strict=False)
+    merged = [now if differ(was, now) and not differ(was, part) else part for part, was, now in sides]
+    merged += parts[len(drawn) :]
+    return text if merged == parts else written(merged)
 
 
-def edited_fields(data: Mapping[str, str]) -> bool:
-    """Whether fields were drawn for the text that is sent with them."""
-    return SHOWN in data and data.get(TEXT, "") == data[SHOWN]
+def edited_text(data: Mapping[str, str]) -> bool:
+    """Whether the text that is sent is another than the one whose fields stand on the page."""
+    return data.get(TEXT, "") != data.get(SHOWN)
+
+
+def differ(one: Row, other: Row) -> bool:
+    return words_of(one) != words_of(other)
 
 
 def changed(data: Mapping[str, str]) -> tuple[str, list[Row]]:
     """The list after what a button or the select below it asks for, one row less or more; as text and as rows."""
     text = said(data)
-    rows = from_fields(data) if edited_fields(data) else read(text)[0]
+    rows = read(text)[0] if edited_text(data) else from_fields(data)
     if text.strip() and not rows:  # a text nobody can read is not replaced
         return text, rows
     if (index := data.get("remove", "")).isdecimal():
         rows = [row for row in rows if row.index != int(index)]
     if (name := data.get("add")) in REWARDS and len(rows) < MOST:
-        rows = [*rows, Row(name, "", "1", {})]
-    return (written(rows) if data.get("remove") or data.get("add") else text), numbered(rows)
+        rows = [*rows, Row(name, "", "1", {}, 1 + max((row.index for row in rows), default=-1), added=True)]
+    return (written(rows) if data.get("remove") or data.get("add") else text), rows
 
 
 def read(text: str) -> tuple[list[Row], str]:
@@ -119,9 +132,9 @@ def read(text: str) -> tuple[list[Row], str]:
 
 
 def shown(text: str, rows: list[Row] | None, models: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What the template needs; `rows` are those that were sent, shown again where their text cannot be read."""
+    """What the template needs; `rows` are those that were sent, else they are read from the text."""
     found, error = read(text)
-    found = found or rows or []
+    found = rows or found
     for row in found:
         row.choices = choices_of(row, models)
     families = [

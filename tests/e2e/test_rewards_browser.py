@@ -17,19 +17,19 @@ def text(page):
 def test_fields_write_the_text_and_the_text_draws_the_fields(open_page, alice, project):
     page = open_page(alice, reverse("rewards"))
     page.locator("#rewards-add").select_option("regex")
-    page.locator("#p2-o-pattern").fill('a; "b"')
-    page.locator("#p2-weight").fill("0.5")  # typed at once, while the pattern is on its way
+    page.locator("#regex-p2-o-pattern").fill('a; "b"')
+    page.locator("#regex-p2-weight").fill("0.5")  # typed at once, while the pattern is on its way
     page.keyboard.press("Tab")
     expect(text(page)).to_have_value('math 1; format 0.2; regex 0.5 pattern="a; \\"b\\""')
     page.get_by_label("Remove format").click()
     expect(text(page)).to_have_value('math 1; regex 0.5 pattern="a; \\"b\\""')
     text(page).fill("exact 2; length -1 target=50")
     page.keyboard.press("Tab")
-    expect(page.locator("#p1-o-target")).to_have_value("50")
-    page.locator("#p0-weight").fill("lots")
+    expect(page.locator("#length-p1-o-target")).to_have_value("50")
+    page.locator("#exact-p0-weight").fill("lots")
     page.keyboard.press("Tab")
     expect(page.locator("#rewards-text .error")).to_contain_text("neither a weight")
-    expect(page.locator("#p0-weight")).to_have_value("lots")
+    expect(page.locator("#exact-p0-weight")).to_have_value("lots")
 
 
 def test_a_completion_is_scored_where_workers_are(open_page, alice, project):
@@ -46,7 +46,7 @@ def test_a_completion_is_scored_where_workers_are(open_page, alice, project):
 
 def test_without_a_script_the_text_is_the_list(open_page, alice, project):
     page = open_page(alice, reverse("rewards"), java_script_enabled=False)
-    expect(page.locator("#p0-weight")).to_be_hidden()
+    expect(page.locator("#math-p0-weight")).to_be_hidden()
     text(page).fill("exact 3")
     page.get_by_label("Completion").fill("yes")
     page.get_by_label("Reference").fill("yes")

@@ -92,7 +92,36 @@ def test_a_text_that_was_edited_goes_before_the_fields_and_wrong_fields_are_kept
     page = manager.post(
         reverse("reward_builder"), fields("math 1; format 1") | {"remove": "0"}, headers=HTMX
     ).content.decode()
-    assert 'value="format 1"' in page and "p1-name" not in page
+    assert 'value="format 1"' in page and "p0-name" not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("math 1; format 0.2; exact 1", "math 2; format 0.2; exact 1"),
+        ("math 1", "math 2"),
+        ("math 5; format 0.2", "math 5; format 0.2"),  # both edited one part: the text has the last word
+        ("exact 1; format  0.2", "exact 1; format  0.2"),
+        ("math 1; format lots", "math 1; format lots"),
+    ],
+)
+def test_what_was_changed_in_a_field_goes_into_a_text_that_was_edited_meanwhile(text, means):
+    assert builder.said(fields("math 1; format 0.2") | {"p0-weight": "2", builder.TEXT: text}) == means
+
+
+def test_parts_keep_their_numbers_on_the_page_and_a_new_one_takes_the_next():
+    sent = {key: value for key, value in fields("math 1; format 1; exact 1").items() if not key.startswith("p1-")}
+    text, rows = builder.changed(sent | {"add": "regex"})
+    assert text == "math 1; exact 1; regex 1" and [(row.index, row.added) for row in rows] == [
+        (0, False), (2, False), (3, True),
+    ]  # fmt: skip
+    assert builder.changed(sent | {"remove": "2"})[0] == "math 1"
+
+
+@pytest.mark.parametrize("text", ["math 1", "math 1; exact 1"])
+def test_all_parts_are_drawn_anew_only_where_the_text_was_edited(manager, text):
+    answer = manager.post(reverse("reward_builder"), fields("math 1") | {builder.TEXT: text}, headers=HTMX)
+    assert answer.headers.get("HX-Retarget") == ("#rewards-parts" if text != "math 1" else None)
 
 
 def test_a_completion_is_scored_by_a_worker_with_every_part_and_why(manager):

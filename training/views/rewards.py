@@ -14,6 +14,7 @@ from training import reward_trials as trials
 from training.models import RewardTrial
 
 EXAMPLE = "math 1; format 0.2"
+ALL_PARTS = {"HX-Retarget": "#rewards-parts", "HX-Reselect": "#rewards-parts > *", "HX-Reswap": "innerHTML"}
 
 
 def allowed(request: HttpRequest) -> None:
@@ -48,10 +49,14 @@ def page(request: HttpRequest, text: str, box: dict[str, str], trial: RewardTria
 
 @require_POST
 def reward_builder(request: HttpRequest) -> HttpResponse:
-    """The fields again, after one was changed, added or removed."""
+    """The fields again, after one was changed, added or removed; all are drawn anew where the text was edited."""
     allowed(request)
     about = builder.shown(*builder.changed(request.POST), trials.model_names(request.user))
-    return render(request, "training/rewards_builder.html", {"builder": about})
+    response = render(request, "training/rewards_builder.html", {"builder": about})
+    if builder.edited_text(request.POST):
+        for name, value in ALL_PARTS.items():
+            response[name] = value
+    return response
 
 
 @require_POST
