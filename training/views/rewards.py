@@ -14,7 +14,7 @@ from training import reward_trials as trials
 from training.models import RewardTrial
 
 EXAMPLE = "math 1; format 0.2"
-ALL_PARTS = {"HX-Retarget": "#rewards-parts", "HX-Reselect": "#rewards-parts > *", "HX-Reswap": "innerHTML"}
+ALL_PARTS = {"HX-Retarget": "#rewards-parts", "HX-Reselect": "#rewards-parts > *", "HX-Reswap": "innerHTML settle:0ms"}
 
 
 def allowed(request: HttpRequest) -> None:

@@ -27,11 +27,11 @@ document.addEventListener("htmx:afterSwap", () => {
   }
 });
 
-// The old field is gone with whatever it had to tell; htmx listens to the new one as soon as it has settled.
+// The old field is gone with whatever it had to tell; the new one tells it once the requests that waited have had their turn.
 document.addEventListener("htmx:afterSettle", () => {
   for (const field of untold.splice(0)) {
     const tell = () => field.dispatchEvent(new Event("change", { bubbles: true }));
     if (field === document.activeElement) field.addEventListener("blur", tell, { once: true });
-    else tell();
+    else setTimeout(tell);
   }
 });
