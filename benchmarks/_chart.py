@@ -25,7 +25,7 @@ def chart(title: str, across: str, up: str, lines: Mapping[str, Line], highest: 
     for at in range(6):
         value = at * highest / 5
         parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-        parts.append(text(LEFT - 8, y(value) + 4, f"{value:.2g}", "end"))
+        parts.append(text(LEFT - 8, y(value) + 4, f"{value:.0f}" if highest > 100 else f"{value:.2g}", "end"))
     parts += [text(x(value), HEIGHT - BOTTOM + 18, f"{value:g}", "middle") for value in xs]
     for at, (name, line) in enumerate(lines.items()):
         parts += drawn(name, line, COLOURS[at % len(COLOURS)], x, y, TOP + 18 * at)
