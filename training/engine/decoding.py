@@ -111,9 +111,10 @@ def product(weight: Tensor, states: Tensor) -> Tensor:
     from torch.nn.functional import linear
 
     rows, (outputs, inputs) = states.flatten(0, -2), weight.shape
-    if 1 < len(rows) <= (8 if outputs >= inputs else 4):
-        return (weight @ rows.t()).t().unflatten(0, states.shape[:-1])
-    return linear(states, weight)
+    if len(rows) > (8 if outputs >= inputs else 4):
+        return linear(states, weight)
+    both = rows.expand(max(2, len(rows)), -1)  # one row alone is slower than two
+    return (weight @ both.t())[:, : len(rows)].t().unflatten(0, states.shape[:-1])
 
 
 def fitting(queue: Sequence[Part], places: int) -> list[Part]:
@@ -175,6 +176,7 @@ class Rows:
         if not len(self):
             return
         self.order = self.slots.argsort()  # of rows, by slot
+        self.in_order = bool((self.slots[1:] > self.slots[:-1]).all())
         self.width = int(self.columns.max()) + 1
         ahead = torch.arange(self.width, device=self.device) > self.columns[self.order][:, None]
         self.ahead = ahead[:, None, None] if bool(ahead.any()) else None
@@ -262,13 +264,19 @@ class Rows:
                 store[kind, self.slots, :, self.columns] = fresh[0].transpose(0, 1).float()
             # Heads that share keys are queries of one head.
             asks = query[0].float().transpose(0, 1).reshape(rows, few, -1, size) * (scale or size**-0.5)
-            own = asks[self.order] @ store[0, :rows, :, :width].transpose(2, 3)  # [slots, few, queries, columns]
+            own = self.by_slot(asks) @ store[0, :rows, :, :width].transpose(2, 3)  # [slots, few, queries, columns]
             if self.ahead is not None:
                 own = own.masked_fill(self.ahead, -torch.inf)
-            weights = torch.cat([self.of_prompts(asks, layer), own[self.slots]], 3).softmax(3)
+            weights = torch.cat([self.of_prompts(asks, layer), self.by_row(own)], 3).softmax(3)
             of_prompts = weights[..., : weights.shape[3] - width]
-            out = (weights[..., -width:][self.order] @ store[1, :rows, :, :width])[self.slots]
+            out = self.by_row(self.by_slot(weights[..., -width:]) @ store[1, :rows, :, :width])
             return self.add_prompts(out, of_prompts, layer).reshape(1, rows, -1, size).to(query.dtype)
+
+    def by_slot(self, part: Tensor) -> Tensor:
+        return part if self.in_order else part[self.order]
+
+    def by_row(self, part: Tensor) -> Tensor:
+        return part if self.in_order else part[self.slots]
 
     def of_prompts(self, asks: Tensor, layer: int) -> Tensor:
         """Scores of the groups' prompts, [rows, heads, queries, tokens of the longest]."""
