@@ -63,13 +63,20 @@ def prepare(base_model: str, device: str) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to keep freed blocks: each step takes the same ones again, and fresh pages can double its time."""
-    if sys.platform == "linux":
-        trim_threshold, mmap_max = -1, -4
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(mmap_max, 0)
-            libc.mallopt(trim_threshold, -1)
+    """Ask glibc to keep freed blocks, and Linux for large pages: each step takes the same blocks again, and the first
+    touch of fresh pages can double its time."""
+    libc = ctypes.CDLL(None)
+    if sys.platform != "linux" or not hasattr(libc, "mallopt"):
+        return
+    trim_threshold, mmap_max, hugepage, large = -1, -4, 14, 2 << 20
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, -1)
+    libc.malloc.restype = ctypes.c_void_p
+    size = available_ram() // 2
+    if block := libc.malloc(ctypes.c_size_t(size)):  # nothing of it is touched, and freed it remains the heap's
+        start = -(-block // large) * large
+        libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(block + size - start), hugepage)
+        libc.free(ctypes.c_void_p(block))
 
 
 def choose(device: str, precision: str) -> Machine:
