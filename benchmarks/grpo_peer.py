@@ -2,8 +2,8 @@
 
 BENCH_MODEL=/folder BENCH_LAYERS=4 python -m benchmarks grpo_peer   # goals: ≥ 1.5 × its samples/s, ours_auto ≥ 2.5 ×
 
-`update` is all of a step but drawing. Seconds of CPU hold on a busy machine too; BENCH_LAYERS keeps the model's first
-layers only.
+`update` is all of a step but drawing, `peak` is in GB. Seconds of CPU hold on a busy machine too; BENCH_LAYERS keeps
+the model's first layers only.
 """
 
 import json

@@ -117,7 +117,9 @@ def changed(data: Mapping[str, str]) -> tuple[str, list[Row]]:
     if text.strip() and not rows:  # a text nobody can read is not replaced
         return text, rows
     if (index := data.get("remove", "")).isdecimal():
-        rows = [row for row in rows if row.index != int(index)]
+        numbers = [row.index for row in from_fields(data)]  # of the rows on the page, whose text may be newer
+        at = numbers.index(int(index)) if int(index) in numbers else -1
+        rows = rows[:at] + rows[at + 1 :] if at >= 0 else rows
     if (name := data.get("add")) in REWARDS and len(rows) < MOST:
         rows = [*rows, Row(name, "", "1", {}, 1 + max((row.index for row in rows), default=-1), added=True)]
     return (written(rows) if data.get("remove") or data.get("add") else text), rows

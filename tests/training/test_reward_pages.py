@@ -116,6 +116,8 @@ def test_parts_keep_their_numbers_on_the_page_and_a_new_one_takes_the_next():
         (0, False), (2, False), (3, True),
     ]  # fmt: skip
     assert builder.changed(sent | {"remove": "2"})[0] == "math 1"
+    edited = {builder.TEXT: "math 2; exact 1", builder.SHOWN: "math 1; exact 1", "remove": "2"}
+    assert builder.changed(sent | edited)[0] == "math 2"
 
 
 @pytest.mark.parametrize("text", ["math 1", "math 1; exact 1"])

@@ -28,16 +28,17 @@ class Layout:
         self.masks: dict[tuple[int, int], Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """`query` [1, heads, tokens, size], `key` and `value` perhaps with fewer heads: [1, tokens, heads, size]."""
+        """`query` [1, heads, tokens, size], `key` and `value` perhaps with fewer heads. Returns [1, tokens, heads,
+        size]."""
         import torch
         from torch.nn.functional import scaled_dot_product_attention as attention
 
         found = []
         queries, keys, values = (part.split(self.sizes, dim=2) for part in (query, key, value))
         for at, (segment, path) in enumerate(zip(self.segments, self.paths, strict=True)):
-            before = [torch.cat([part[one] for one in (*path, at)], dim=2) for part in (keys, values)]
+            seen = [joined([part[one] for one in (*path, at)]) for part in (keys, values)]
             options = {"attn_mask": self.mask(segment)} if path else {"is_causal": True}
-            found.append(attention(queries[at], *before, scale=scale, enable_gqa=True, **options))
+            found.append(attention(queries[at], *seen, scale=scale, enable_gqa=True, **options))
         return torch.cat(found, dim=2).transpose(1, 2)
 
     def mask(self, segment: Segment) -> Tensor:
@@ -49,6 +50,12 @@ class Layout:
             seen = torch.ones(queries, before + queries, dtype=torch.bool, device=self.device).tril(before)
             self.masks[queries, before] = seen
         return self.masks[queries, before]
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    import torch
+
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
 def teach(decoder: Any) -> None:

@@ -55,7 +55,8 @@ def decode(
     chance: Tensor,
     ends: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Completions of the prompts, as many of each: tokens and log-probabilities, [rows, tokens], and their lengths.
+    """Completions of the prompts, as many of each: tokens and log-probabilities, [rows, tokens], and their lengths. No
+    prompt is empty.
 
     `head` makes logits of hidden states. `pick(logits, chance)` chooses each row's token and says its log-probability;
     `chance` [rows, tokens] belongs to a row and a place in it, whoever decodes beside it. Tokens of `ends` end a row.
@@ -63,8 +64,8 @@ def decode(
     import torch
 
     (count, max_tokens), n, device = chance.shape, len(chance) // len(prompts), chance.device
-    longest = max_tokens + (max(map(len, prompts)) if n == 1 else 0)
-    most = max(1, min(count, ROWS, TOKENS // longest))
+    held = max_tokens + -(-max(map(len, prompts)) // min(n, ROWS))  # by a row, its share of the prompt included
+    most = max(1, min(count, ROWS, TOKENS // held))
     queue, rows = parts_of(prompts, n, most), Rows(decoder, most, alone=n == 1, device=device)
     tokens = torch.zeros(count, max_tokens, dtype=torch.long, device=device)
     log_probs, lengths = torch.zeros(count, max_tokens, device=device), torch.zeros_like(tokens[:, 0])
@@ -254,7 +255,8 @@ class Rows:
         self.set(state)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """`query` [1, heads, rows, size], `key` and `value` perhaps with fewer heads: [1, rows, heads, size]."""
+        """`query` [1, heads, rows, size], `key` and `value` perhaps with fewer heads. Returns [1, rows, heads,
+        size]."""
         import torch
 
         rows, size, few = len(self), query.shape[3], key.shape[1]

@@ -43,16 +43,18 @@ def draw(
     """n completions of each prompt, in the order of the prompts. Temperature 0 takes the likeliest token.
 
     Log-probabilities are those of the distribution drawn from: softmax(logits / temperature). Each token of a row has a
-    number of chance of its own, so that it does not depend on the rows beside it.
+    number of chance of its own: but for rounding it does not depend on the rows beside it.
     """
     import torch
 
+    if not prompts:
+        return []
     device = network.device
     ends = torch.tensor(sorted(eos), device=device)
     chance = torch.rand(len(prompts) * n, max_tokens, dtype=torch.float64, device=device, generator=generator)
     with torch.no_grad():
-        decode = by_rows if knows(network) else by_cache
-        tokens, log_probs, counts = decode(network, prompts, chance, lambda *of: pick(*of, temperature), ends)
+        way = by_rows if knows(network) else by_cache
+        tokens, log_probs, counts = way(network, prompts, chance, lambda *of: pick(*of, temperature), ends)
     last = torch.isin(tokens.gather(1, (counts - 1)[:, None])[:, 0], ends).tolist()
     rows = zip(tokens.tolist(), log_probs.tolist(), counts.tolist(), last, strict=True)
     drawn = [Drawn(ids[:count], probs[:count], ended) for ids, probs, count, ended in rows]
@@ -62,7 +64,8 @@ def draw(
 def knows(network: Any) -> bool:
     """Whether the engine decodes with such a model, and here."""
     core = core_of(network)
-    return network.device.type == "cpu" and is_plain(core) and not sharing.unfit(core.base_model)
+    alike = getattr(core.config.get_text_config(), "v_head_dim", None) is None  # keys and values of one size
+    return network.device.type == "cpu" and alike and is_plain(core) and not sharing.unfit(core.base_model)
 
 
 def by_rows(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor) -> Found:

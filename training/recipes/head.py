@@ -87,11 +87,11 @@ def scorer() -> Any:
             slope = torch.empty_like(hidden) if hidden.requires_grad and not ctx.learns else None
             for part in chunks(len(hidden)):
                 logits = (states[part] @ words.t()).float()
-                chosen, peak = logits.gather(-1, targets[part, None])[:, 0], logits.amax(-1)
+                chosen, (peak, likeliest) = logits.gather(-1, targets[part, None])[:, 0], logits.max(-1)
                 p = logits.sub(peak[:, None]).exp_()
                 total = p.sum(-1)
                 log_z[part] = peak + total.log()
-                log_probs[part], is_top1[part] = chosen - log_z[part], chosen >= peak
+                log_probs[part], is_top1[part] = chosen - log_z[part], likeliest == targets[part]
                 entropy[part] = log_z[part] - logits.mul_(p).sum(-1) / total
                 if slope is not None:
                     mean = (p.to(ctx.kind) @ words).float() / total[:, None]

@@ -102,6 +102,37 @@ def test_who_waits_and_who_comes_when_changes_no_token(network, prompts, n, plac
         assert mine.log_probs == pytest.approx(other.log_probs, abs=1e-4)
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_an_adapter_and_bf16_draw_what_a_plain_pass_says(network, way, half):
+    """Greedy tokens are likeliest in a plain pass, as far as bf16 can tell."""
+    import copy
+
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    adapter = LoraConfig(target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    policy = get_peft_model(copy.deepcopy(network), adapter).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        groups = draw(policy, PROMPTS, 3, max_tokens=8, temperature=0.0, eos=EOS)
+        for prompt, group in zip(PROMPTS, groups, strict=True):
+            logits = policy(torch.tensor([prompt + group[0].tokens])).logits[0, len(prompt) - 1 : -1].float()
+            chosen = logits.gather(1, torch.tensor(group[0].tokens)[:, None])[:, 0]
+            assert (logits.amax(1) - chosen).max() <= (0.3 if half else 1e-4)
+            assert half or group[0].tokens == group[1].tokens == group[2].tokens
+
+
+def test_models_whose_values_have_another_size_than_their_keys_decode_with_their_own_cache():
+    from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 60, "q_lora_rank": 8}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2, "kv_lora_rank": 8, "first_k_dense_replace": 1}
+    sizes |= {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+    model = DeepseekV3ForCausalLM(DeepseekV3Config(**sizes)).eval()
+    assert not generate.knows(model)
+    (group,) = draw(model, [[5, 6, 7]], 2, max_tokens=3, temperature=0.0, eos=frozenset({59}))
+    assert [len(one.tokens) for one in group] == [3, 3]
+
+
 def test_a_word_is_drawn_by_its_share_of_the_vocabulary_wherever_it_stands():
     """Chance runs through the words in order: at each word's middle it finds that word, across blocks too."""
     logits = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0)) * 2

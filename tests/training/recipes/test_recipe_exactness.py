@@ -26,13 +26,16 @@ def make_model(tmp_path):
     return lambda: AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "tiny", num_hidden_layers=4))
 
 
+@pytest.mark.parametrize("chunk", [7, 256])
 @pytest.mark.parametrize("head_learns", [False, True])
-def test_the_compact_head_gives_the_numbers_and_gradients_of_trl(make_model, batch, head_learns):
+def test_the_compact_head_gives_the_numbers_and_gradients_of_trl(make_model, batch, head_learns, chunk, monkeypatch):
     import torch
     from trl.trainer.utils import add_fused_lm_head
 
+    from training.recipes import head
     from training.recipes.head import use_compact_head
 
+    monkeypatch.setattr(head, "CHUNK", chunk)
     outputs, slopes = [], []
     for compact in (False, True):
         model = make_model()
