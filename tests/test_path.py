@@ -154,7 +154,7 @@ def find_the_vote(page: Page) -> None:
     """The pair of answers is a row of the dataset, on one side of the split; from the row back to the vote."""
     row = page.locator(".pair", has_text=QUESTION)
     if not on_some_page(page, row):
-        page.get_by_role("link", name=re.compile("^eval")).click()
+        page.get_by_role("link", name=re.compile("^eval [0-9]+$")).click()
         assert on_some_page(page, row)
     row.get_by_role("link", name=re.compile("^ranking")).click()
     expect(page.locator("main")).to_contain_text(QUESTION)
