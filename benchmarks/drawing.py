@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.ppo_peer import make_models
 from benchmarks.prm_peer import starting_model
+from benchmarks.rollouts import until_end
 
 RUNS = int(os.environ.get("BENCH_RUNS", 3))
 ENDS = 40  # about a row in so many ends at each token
@@ -72,11 +73,6 @@ def measure(network: Any, count: int, n: int, longest: int) -> dict[str, Any]:
         told |= {f"{who}_tokens_per_{clock}": round(rate, 1) for who, rate in rates.items()}
         told[f"times_{clock}"] = round(rates["ours"] / rates["generate"], 2)
     return told
-
-
-def until_end(row: list[int], ends: frozenset[int]) -> list[int]:
-    end = next((at for at, token in enumerate(row) if token in ends), len(row))
-    return row[: end + 1]
 
 
 def speed(work: Callable[[], list[list[int]]]) -> tuple[float, float]:

@@ -186,6 +186,3 @@ def test_a_point_from_which_the_policy_came_back_is_drawn_and_not_fitted():
     found = fitted(seen, "reward", "rl").curve
     assert found.furthest == pytest.approx(2.5**0.5)
     assert len(plot(seen, found, None, None, "")["dots"]) == 7
-
-
-# ---- votes ----

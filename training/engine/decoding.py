@@ -118,18 +118,18 @@ def product(weight: Tensor, states: Tensor) -> Tensor:
     return (weight @ both.t())[:, : len(rows)].t().unflatten(0, states.shape[:-1])
 
 
-def fitting(queue: Sequence[Part], places: int) -> list[Part]:
+def fitting(queue: Sequence[Part], room: int) -> list[Part]:
     """The first parts of the queue that find a place, and can be read in one pass."""
     found: list[Part] = []
     for part in queue:
-        places -= len(part.numbers)
-        if places < 0 or (found and sum(len(one.prompt) for one in [*found, part]) > READ):
+        room -= len(part.numbers)
+        if room < 0 or (found and sum(len(one.prompt) for one in [*found, part]) > READ):
             break
         found.append(part)
     return found
 
 
-class Reading(Layout):
+class Prefill(Layout):
     """A pass over prompts that keeps keys and values, a pair [2, heads, tokens, size] from each layer."""
 
     def __init__(self, tree: Tree, device: Any) -> None:
@@ -168,12 +168,12 @@ class Rows:
         self.set(torch.empty(5, 0, dtype=torch.long, device=device))
 
     def set(self, state: Tensor) -> None:
-        """Of each row: its number, tokens made, slot, columns held, and the place of its next token; and what follows
+        """Of each row: its number, tokens made, slot, columns held, and the position of its next token; and what follows
         from them for all layers of a step."""
         import torch
 
         self.state = state
-        self.numbers, self.made, self.slots, self.columns, self.places = state
+        self.numbers, self.made, self.slots, self.columns, self.positions = state
         if not len(self):
             return
         self.order = self.slots.argsort()  # of rows, by slot
@@ -190,8 +190,8 @@ class Rows:
         import torch
 
         tree = Tree.of([part.prompt for part in parts])
-        reading = Reading(tree, self.device)
-        hidden, held = self.passed(tree.tokens, tree.positions, reading), torch.stack(reading.held)
+        prefill = Prefill(tree, self.device)
+        hidden, held = self.passed(tree.tokens, tree.positions, prefill), torch.stack(prefill.held)
         before, fresh, last = len(self), [], []
         for part, places in zip(parts, tree.places, strict=True):
             own = held[:, :, :, torch.tensor(places, device=self.device)]
@@ -211,17 +211,17 @@ class Rows:
     def step(self, tokens: Tensor) -> Tensor:
         """Pass each row's newest token: [rows, hidden], from which the next ones come."""
         self.room(self.shape, self.width)
-        hidden = self.passed(tokens, self.places, self)
+        hidden = self.passed(tokens, self.positions, self)
         self.set(self.state + self.state.new_tensor([0, 0, 0, 1, 1])[:, None])
         return hidden
 
-    def passed(self, tokens: Any, places: Any, tree: Any) -> Tensor:
+    def passed(self, tokens: Any, positions: Any, tree: Any) -> Tensor:
         """Hidden states of tokens that stand side by side, [tokens, hidden]."""
         import torch
 
-        ids, places = (torch.as_tensor(part, device=self.device)[None] for part in (tokens, places))
+        ids, positions = (torch.as_tensor(part, device=self.device)[None] for part in (tokens, positions))
         taken = torch.zeros(1, 1, 1, 1, device=self.device)  # for a mask made already, and looked at by nobody
-        output = self.decoder(input_ids=ids, position_ids=places, attention_mask=taken, tree=tree, use_cache=False)
+        output = self.decoder(input_ids=ids, position_ids=positions, attention_mask=taken, tree=tree, use_cache=False)
         return output.last_hidden_state[0]
 
     def room(self, shape: Sequence[int], columns: int) -> None:

@@ -71,10 +71,10 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_max, hugepage, large = -1, -4, 14, 2 << 20
     libc.mallopt(mmap_max, 0)
     libc.mallopt(trim_threshold, -1)
-    libc.malloc.restype = ctypes.c_void_p
     policy = Path("/proc/sys/vm/overcommit_memory")
     if policy.exists() and policy.read_text().strip() == "2":
         return  # what is asked for is taken from others, touched or not
+    libc.malloc.restype = ctypes.c_void_p
     size = available_ram() // 2 // world_size()
     if block := libc.malloc(ctypes.c_size_t(size)):  # nothing of it is touched, and freed it remains the heap's
         start = -(-block // large) * large

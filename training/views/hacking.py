@@ -1,10 +1,12 @@
 """The reward-hacking watch on a run's page: its reward and its gold against √KL, and what else gives hacking away."""
 
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.functional import SimpleLazyObject
 
 from training import metrics
 from training.curves import Curve
@@ -50,7 +52,7 @@ def watched(run: TrainingJob, user: Any) -> dict[str, Any]:
         "length": in_words(evaluations[-1].length_correlation, "longer", "shorter"),
         "repetition": in_words(evaluations[-1].repetition_correlation, "more repetitive", "less repetitive"),
         "entropy": entropy(curves),
-        "votes": against_base(run, user) if run.model and run.model.makes == "policy" else None,
+        "votes": run.model and run.model.makes == "policy" and SimpleLazyObject(partial(against_base, run, user)),
     }  # fmt: skip
     return {"hacking": found}
 
