@@ -168,8 +168,8 @@ class Rows:
         self.set(torch.empty(5, 0, dtype=torch.long, device=device))
 
     def set(self, state: Tensor) -> None:
-        """Of each row: its number, tokens made, slot, columns held, and the position of its next token; and what follows
-        from them for all layers of a step."""
+        """Of each row: its number, tokens made, slot, columns held, and the position of its next token; and what
+        follows from them for all layers of a step."""
         import torch
 
         self.state = state
