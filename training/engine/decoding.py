@@ -49,17 +49,17 @@ def parts_of(prompts: Sequence[list[int]], n: int, most: int) -> list[Part]:
 
 def decode(
     decoder: Any,
-    head: Callable[[Tensor], Tensor],
-    pick: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    choose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     prompts: Sequence[list[int]],
     chance: Tensor,
     ends: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Completions of the prompts, as many of each: tokens and log-probabilities, [rows, tokens], and their lengths. No
-    prompt is empty.
+    """Completions of the prompts, as many of each: tokens [rows, tokens], what is said of them [rows, tokens, kinds],
+    and their lengths. No prompt is empty.
 
-    `head` makes logits of hidden states. `pick(logits, chance)` chooses each row's token and says its log-probability;
-    `chance` [rows, tokens] belongs to a row and a place in it, whoever decodes beside it. Tokens of `ends` end a row.
+    `choose(states, chance)` finds each row's next token, [rows], and what there is to say of it, [rows, kinds], by its
+    hidden state. `chance` [rows, tokens] belongs to a row and a place in it, whoever decodes beside it. Tokens of
+    `ends` end a row.
     """
     import torch
 
@@ -68,7 +68,7 @@ def decode(
     most = max(1, min(count, ROWS, TOKENS // held))
     queue, rows = parts_of(prompts, n, most), Rows(decoder, most, alone=n == 1, device=device)
     tokens = torch.zeros(count, max_tokens, dtype=torch.long, device=device)
-    log_probs, lengths = torch.zeros(count, max_tokens, device=device), torch.zeros_like(tokens[:, 0])
+    said, lengths = None, torch.zeros_like(tokens[:, 0])
     states: list[Tensor] = []
     while queue or len(rows):
         if len(rows) <= FEWER * most:
@@ -76,23 +76,25 @@ def decode(
                 states.append(rows.join(coming))
                 queue = queue[len(coming) :]
         here = rows.numbers, rows.made
-        latest, log_probs[here] = pick(head(torch.cat(states)), chance[here])
-        tokens[here], lengths[rows.numbers] = latest, rows.made + 1
+        latest, told = choose(torch.cat(states), chance[here])
+        said = told.new_zeros(count, max_tokens, told.shape[1]) if said is None else said
+        tokens[here], said[here], lengths[rows.numbers] = latest, told, rows.made + 1
         going = ~(torch.isin(latest, ends) | (rows.made + 1 == max_tokens))
         rows.keep(going)
         states = [rows.step(latest[going])] if len(rows) else []
-    return tokens, log_probs, lengths
+    return tokens, said, lengths
 
 
 @contextmanager
-def weights_first(model: Any) -> Iterator[None]:
-    """Inside, linear layers in fp32 compute x Wᵀ of a few rows as (W xᵀ)ᵀ: in MKL up to four times as fast, and the
-    last rows of a rollout decode alone."""
+def packed(model: Any) -> Iterator[None]:
+    """Inside, linear layers in fp32 multiply with weights that MKL has laid out for it once: few rows, as decoding has,
+    pass up to twice as fast. Weights must not change meanwhile."""
     import torch
 
-    layers = [] if torch.is_autocast_enabled("cpu") else [part for part in model.modules() if plain(part)]
+    known = torch.backends.mkl.is_available() and not torch.is_autocast_enabled("cpu")
+    layers = [part for part in model.modules() if known and plain(part)]
     for layer in layers:
-        layer.forward = partial(product, layer.weight)
+        layer.forward = partial(product, torch.ops.mkl._mkl_reorder_linear_weight(layer.weight.detach(), ROWS), layer)
     try:
         yield
     finally:
@@ -104,18 +106,15 @@ def plain(layer: Any) -> bool:
     import torch
 
     known = type(layer) is torch.nn.Linear and "forward" not in vars(layer)
-    return known and layer.bias is None and layer.weight.dtype == torch.float32
+    return known and layer.weight.dtype == torch.float32
 
 
-def product(weight: Tensor, states: Tensor) -> Tensor:
-    """`states` [..., rows, inputs] times `weight` [outputs, inputs], transposed."""
-    from torch.nn.functional import linear
+def product(laid_out: Tensor, layer: Any, states: Tensor) -> Tensor:
+    """`states` [..., rows, inputs] through a linear layer, whose weights are also `laid_out`."""
+    import torch
 
-    rows, (outputs, inputs) = states.flatten(0, -2), weight.shape
-    if len(rows) > (8 if outputs >= inputs else 4):
-        return linear(states, weight)
-    both = rows.expand(max(2, len(rows)), -1)  # one row alone is slower than two
-    return (weight @ both.t())[:, : len(rows)].t().unflatten(0, states.shape[:-1])
+    rows = states.numel() // states.shape[-1]
+    return torch.ops.mkl._mkl_linear(states, laid_out, layer.weight, layer.bias, rows)
 
 
 def fitting(queue: Sequence[Part], room: int) -> list[Part]:

@@ -14,6 +14,8 @@ from training.recipes.steps import length_batches
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from training.recipes.generate import Drawn
+
 LOOK_TOKENS = 8192  # tokens in one forward pass where nothing is kept for a backward pass
 VALUE_FOLDER = "value_head"  # of a saved model, beside its weights
 
@@ -125,11 +127,24 @@ class ActorCritic:
         with aside, self.autocast():
             return log_probs(self.ref_model or self.core, prompts, completions, self.temperature)
 
-    def divergence(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> list[float]:
+    def recall(self, prompts: Sequence[list[int]], drawn: Sequence[Drawn]) -> Said:
+        """What the policy said of these completions as it drew them. In fp32 a second look would find the same, but
+        for rounding; in bf16 rounding is too coarse for that, and it looks."""
+        import torch
+
+        completions = [one.tokens for one in drawn]
+        if self.session.machine.precision != "fp32" or any(one.values is None for one in drawn):
+            return self.look(prompts, completions)
+        found = {}
+        for kind in ("log_probs", "values"):
+            numbers = [number for one in drawn for number in getattr(one, kind)]
+            found[kind] = aligned(torch.tensor(numbers, device=self.policy.device), completions)
+        return Said(**found)
+
+    def divergence(self, prompts: Sequence[list[int]], drawn: Sequence[Drawn]) -> list[float]:
         """log π − log π_ref of each completion, in nats: its mean over what the policy drew is the KL."""
-        with self.autocast():
-            said = log_probs(self.core, prompts, completions, self.temperature)
-        return (said - self.reference(prompts, completions)).sum(1).tolist()
+        completions = [one.tokens for one in drawn]
+        return (self.recall(prompts, drawn).log_probs - self.reference(prompts, completions)).sum(1).tolist()
 
 
 def log_probs(model: Any, prompts: Sequence[list[int]], completions: Sequence[list[int]], temperature: float) -> Tensor:

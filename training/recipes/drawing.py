@@ -29,7 +29,8 @@ class Drawing:
         chance = torch.Generator(self.actor.policy.device).manual_seed(self.config.seed * 1_000_003 + step)
         options = {"max_tokens": self.config.max_completion_length, "temperature": self.config.temperature}
         with self.session.clock("draw"), self.actor.autocast():
-            groups = draw(self.actor.policy, prompts, n, eos=self.actor.ends, generator=chance, **options)
+            policy, value_head = self.actor.policy, self.actor.value_head
+            groups = draw(policy, prompts, n, eos=self.actor.ends, generator=chance, value_head=value_head, **options)
         return [prompt for prompt in prompts for _ in range(n)], [drawn for group in groups for drawn in group]
 
     def answers(self, rows: Sequence[Row], n: int, drawn: Sequence[Drawn]) -> list[Answer]:
@@ -47,7 +48,7 @@ class Drawing:
         self.actor.forget()
         prompts, drawn = self.draw(rows, 1, step=0)
         answers = self.answers(rows, 1, drawn)
-        scores, kl = self.rewards(answers), self.actor.divergence(prompts, [one.tokens for one in drawn])
+        scores, kl = self.rewards(answers), self.actor.divergence(prompts, drawn)
         lengths = [len(one.tokens) for one in drawn]
         found = part_means(scores) | told(self.watcher(answers, scores, kl))
         found["completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from training.engine import attention, decoding, sharing
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     Pick = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    Found = tuple[Tensor, Tensor, Tensor]  # tokens and log-probabilities [rows, tokens], and how many there are
+    Found = tuple[Tensor, Tensor, Tensor]  # tokens [rows, tokens], their numbers [rows, tokens, kinds], and how many
 
 MOST_ROWS = 256  # that a model of another build decodes together
 FEWER = 0.75  # rows that ended leave when no more than this share goes on: leaving costs a copy
@@ -23,11 +24,13 @@ BLOCK = 256  # words whose probabilities are summed first
 
 @dataclass
 class Drawn:
-    """One completion: its tokens, the one that ended it included, and their log-probabilities as they were drawn."""
+    """One completion: its tokens, the one that ended it included, and their log-probabilities as they were drawn; the
+    values of where they were drawn, if a value head was asked."""
 
     tokens: list[int]
     log_probs: list[float]
     ended: bool
+    values: list[float] | None = None
 
 
 def draw(
@@ -39,11 +42,13 @@ def draw(
     temperature: float,
     eos: frozenset[int],
     generator: Generator | None = None,
+    value_head: Any = None,
 ) -> list[list[Drawn]]:
     """n completions of each prompt, in the order of the prompts. Temperature 0 takes the likeliest token.
 
     Log-probabilities are those of the distribution drawn from: softmax(logits / temperature). Each token of a row has a
-    number of chance of its own: but for rounding it does not depend on the rows beside it.
+    number of chance of its own: but for rounding it does not depend on the rows beside it. `value_head` makes a value
+    of a hidden state; only a model that the engine knows asks it.
     """
     import torch
 
@@ -53,11 +58,14 @@ def draw(
     ends = torch.tensor(sorted(eos), device=device)
     chance = torch.rand(len(prompts) * n, max_tokens, dtype=torch.float64, device=device, generator=generator)
     with torch.no_grad():
-        way = by_rows if knows(network) else by_cache
-        tokens, log_probs, counts = way(network, prompts, chance, lambda *of: pick(*of, temperature), ends)
+        way = partial(by_rows, value_head=value_head) if knows(network) else by_cache
+        tokens, said, counts = way(network, prompts, chance, partial(pick, temperature=temperature), ends)
     last = torch.isin(tokens.gather(1, (counts - 1)[:, None])[:, 0], ends).tolist()
-    rows = zip(tokens.tolist(), log_probs.tolist(), counts.tolist(), last, strict=True)
-    drawn = [Drawn(ids[:count], probs[:count], ended) for ids, probs, count, ended in rows]
+    numbers = said.movedim(2, 1).tolist()  # of each row: log-probabilities, then values
+    drawn = [
+        Drawn(ids[:count], kinds[0][:count], ended, *(kind[:count] for kind in kinds[1:]))
+        for ids, kinds, count, ended in zip(tokens.tolist(), numbers, counts.tolist(), last, strict=True)
+    ]
     return [drawn[at : at + n] for at in range(0, len(drawn), n)]
 
 
@@ -68,12 +76,22 @@ def knows(network: Any) -> bool:
     return network.device.type == "cpu" and alike and is_plain(core) and not sharing.unfit(core.base_model)
 
 
-def by_rows(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor) -> Found:
+def by_rows(
+    network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor, value_head: Any = None
+) -> Found:
+    import torch
+
     core = core_of(network)
     attention.teach(core.base_model)
     head = core.get_output_embeddings()
-    with decoding.weights_first(core):
-        return decoding.decode(core.base_model, lambda states: head(states).float(), pick, prompts, chance, ends)
+
+    def choose(states: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+        token, log_prob = pick(head(states).float(), chance)
+        values = [value_head(states.float())[:, 0].float()] if value_head else []
+        return token, torch.stack([log_prob, *values], dim=1)
+
+    with decoding.packed(core):
+        return decoding.decode(core.base_model, choose, prompts, chance, ends)
 
 
 def by_cache(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: Pick, ends: Tensor) -> Found:
@@ -89,7 +107,8 @@ def by_cache(network: Any, prompts: Sequence[list[int]], chance: Tensor, pick: P
         found.append((numbers, *rows))
     numbers, *parts = (torch.cat(column) for column in zip(*found, strict=True))
     back = numbers.argsort()
-    return tuple(part[back] for part in parts)
+    tokens, log_probs, counts = (part[back] for part in parts)
+    return tokens, log_probs[:, :, None], counts
 
 
 class Decoder:

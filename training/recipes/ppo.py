@@ -169,7 +169,7 @@ class Rollout:
     ended: list[bool]
     scores: list[Any]
     mask: Any
-    said: Any  # by the policy that drew them: log_probs, entropy, values
+    said: Any  # by the policy that drew them: log_probs, values
     log_ratio: Any  # log π − log π_ref
     kl: Any
     advantages: Any
@@ -199,7 +199,7 @@ class Learner:
         self.seen = rl.Running()  # every score there was
 
     def roll_out(self, rows: Sequence[dict[str, Any]], step: int) -> Rollout:
-        """Answer, score, look at the answers once with policy and reference, and work out the advantages."""
+        """Answer, score, hear what the reference says of the answers, and work out the advantages."""
         import torch
 
         from training.recipes.actor_critic import completion_mask
@@ -212,15 +212,16 @@ class Learner:
         answers = self.drawing.answers(rows, n, drawn)
         scores = self.drawing.rewards(answers)
         check_some(scores, step)
+        seen = list(grouped(rows, described(answers, scores, [one.ended for one in drawn]), n))
         kept = [at for at, score in enumerate(scores) if score.total is not None]
-        prompts, completions = [prompts[at] for at in kept], [drawn[at].tokens for at in kept]
+        prompts, drawn = [prompts[at] for at in kept], [drawn[at] for at in kept]
+        completions = [one.tokens for one in drawn]
         mask = completion_mask(completions, self.actor.policy.device)
         with self.session.clock("learn"):
-            said = self.actor.look(prompts, completions)
+            said = self.actor.recall(prompts, drawn)
             log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
-        seen = list(grouped(rows, described(answers, scores, [one.ended for one in drawn]), n))
         rollout = Rollout(
-            [answers[at] for at in kept], prompts, completions, [drawn[at].ended for at in kept],
+            [answers[at] for at in kept], prompts, completions, [one.ended for one in drawn],
             [scores[at] for at in kept], mask, said, log_ratio, rl.kl(log_ratio, self.config.kl_estimator), None, None,
             seen, kept,
         )  # fmt: skip
@@ -276,6 +277,7 @@ class Learner:
                         seen.append(self.optimise(rollout, batch, done, total))
                 done += 1
         curves = {name: sum(one[name] for one in seen) / len(seen) for name in seen[0]}
+        curves["entropy"] = seen[0]["policy/entropy_avg"]  # before anything was learned
         curves["val/ratio_var"] = sum((one["val/ratio"] - curves["val/ratio"]) ** 2 for one in seen) / len(seen)
         curves |= self.curves(rollout) | {"learning_rate": self.optimizer.param_groups[0]["lr"]}
         self.kl.update(curves["objective/kl"], count)
@@ -334,7 +336,6 @@ class Learner:
                 "objective/non_score_reward": kl_reward,
                 "objective/rlhf_reward": score + kl_reward,
                 "kl_coef": self.kl.coef,
-                "entropy": rl.masked_mean(rollout.said.entropy, mask).item(),
                 "val/explained_variance": rl.explained_variance(rollout.said.values, rollout.returns, mask),
                 "val/num_eos_tokens": sum(rollout.ended),
                 "completions/mean_length": sum(lengths) / count,

@@ -94,20 +94,23 @@ def shaken(model):
 def test_the_kl_is_that_of_plain_forward_passes(make_hacked, base_model, name, lora):
     from training.recipes.scoring import Answer
 
-    run_dir = make_hacked(name, lora=lora, temperature=0.7)
-    base, row, tokens = weights.load_policy(str(base_model), "float32"), next(questions()), [40, 41, 42, 43]
+    run_dir, base = make_hacked(name, lora=lora, temperature=0.7), weights.load_policy(str(base_model), "float32")
+    row, learner = next(questions()), learner_of(run_dir if name == "ppo" else make_hacked("ppo"))
     if name == "ppo":
-        learner = learner_of(run_dir)
-        chat, policy = learner.session.chat, learner.actor.policy
+        shaken(policy := learner.actor.policy)
+        prompts, drawn = learner.drawing.draw([row], 8, step=1)
+        found, completions = learner.actor.divergence(prompts, drawn), [one.tokens for one in drawn]
     else:
         trainer = trainer_of(run_dir)
-        chat, policy = learner_of(make_hacked("ppo")).session.chat, trainer.model
-    shaken(policy.eval())
-    prompt = chat.tokens(row["prompt"], add_generation_prompt=True)
-    wanted = plain_log_probs(policy, prompt, tokens, 0.7) - plain_log_probs(base, prompt, tokens, 0.7)
-    rows = [prompt, prompt[3:]], [tokens, [7]]
-    found = learner.actor.divergence(*rows) if name == "ppo" else trainer.divergence([Answer(row, "", tokens)])
-    assert abs(wanted) > 0.1 and found[0] == pytest.approx(wanted, abs=1e-3)
+        shaken(policy := trainer.model.eval())
+        completions = [[40, 41, 42, 43], [7]]
+        found = trainer.divergence([Answer(row, "", tokens) for tokens in completions])
+    prompt = learner.session.chat.tokens(row["prompt"], add_generation_prompt=True)
+    wanted = [
+        plain_log_probs(policy, prompt, tokens, 0.7) - plain_log_probs(base, prompt, tokens, 0.7)
+        for tokens in completions
+    ]
+    assert max(map(abs, wanted)) > 0.1 and found == pytest.approx(wanted, abs=1e-3)
 
 
 def test_without_the_rule_the_last_weights_are_kept_and_the_best_are_named(make_hacked):

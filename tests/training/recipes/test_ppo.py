@@ -108,6 +108,20 @@ def test_log_probabilities_as_drawn_are_those_of_a_plain_forward_pass(make_ppo):
         assert torch.allclose(plain, said.log_probs[row, : len(one.tokens)], atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_was_said_in_drawing_stands_for_a_second_look_where_rounding_is_fine(make_ppo, monkeypatch, precision):
+    learner = learner_of(make_ppo(precision=precision, temperature=0.7, max_completion_length=12))
+    torch.nn.init.normal_(learner.actor.value_head[2].weight)
+    prompts, drawn = learner.drawing.draw(learner.session.train_rows.rows, 4, step=1)
+    wanted, looks = learner.actor.look(prompts, [one.tokens for one in drawn]), []
+    monkeypatch.setattr(learner.actor, "look", lambda *rows: looks.append(rows) or wanted)
+    found = learner.actor.recall(prompts, drawn)
+    assert len(looks) == (precision == "bf16")
+    assert found.values.abs().max() > 0.1 and len({len(one.tokens) for one in drawn}) > 1
+    assert (found.values - wanted.values).abs().max() < 1e-5
+    assert (found.log_probs - wanted.log_probs).abs().max() < 1e-5
+
+
 def test_only_a_completions_tokens_are_learned_its_end_included(make_ppo):
     learner = learner_of(make_ppo())
     end = min(learner.actor.ends)
