@@ -18,8 +18,8 @@ class Common:
     learning_rate: Annotated[float, "peak learning rate"] = 1e-4
     max_steps: Annotated[int, "stop after this many optimiser steps; -1: num_train_epochs decides"] = -1
     num_train_epochs: Annotated[float, "passes over the training rows"] = 1.0
-    per_device_train_batch_size: Annotated[int, "rows in one forward pass, on each device"] = 4
-    gradient_accumulation_steps: Annotated[int, "forward passes added up before one optimiser step"] = 1
+    per_device_train_batch_size: Annotated[int, "rows in one batch, on each device"] = 4
+    gradient_accumulation_steps: Annotated[int, "batches added up before one optimiser step"] = 1
     max_length: Annotated[int, "longest row in tokens, prompt and completion together"] = 1024
     lora: Annotated[bool, "train a small adapter instead of every weight: less memory, faster"] = True
     lora_r: Annotated[int, "rank of the adapter: more is more room to change"] = 16

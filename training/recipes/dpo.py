@@ -102,13 +102,15 @@ def alone_with_every_pair(session: Any) -> bool:
 
 
 def make_trainer(session: Any) -> type:
-    """TRL's trainer, which looks up what ref_model says of a pair before it asks (training.engine.reference)."""
+    """TRL's trainer, which looks up what ref_model says of a pair before it asks (training.engine.reference), and holds
+    no more of a batch than it must (training.engine.parts)."""
     from trl import DPOTrainer
 
     from training.engine import reference
+    from training.engine.parts import InParts
     from training.recipes.steps import length_batches
 
-    class Trainer(DPOTrainer):
+    class Trainer(InParts, DPOTrainer):
         def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
             session.quicken(self)
             numbers = f"{session.machine.precision}-{session.dtype}"

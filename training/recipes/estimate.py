@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.engine import parts
 from training.recipes import machine
 from training.recipes.chat import find
 from training.recipes.config import BadConfig
@@ -97,6 +98,15 @@ def drawn_flops(shape: Shape, config: Any, tokens: float) -> float:
     return tokens * forward * (DRAWING + 2 + passes * (2 if config.lora else 3))
 
 
+def pass_tokens(longest: int, rows: int, parted: bool) -> int:
+    """Tokens of one forward and backward pass, at most: of a batch of rows, or of a part of it (training.engine.parts).
+
+    >>> pass_tokens(900, 2, True), pass_tokens(900, 4, True), pass_tokens(3000, 4, True), pass_tokens(900, 4, False)
+    (1800, 2048, 3000, 3600)
+    """
+    return max(longest, min(longest * rows, parts.TOKENS)) if parted else longest * rows
+
+
 def activation_bytes(shape: Shape, tokens: int, passes_head: bool, half: bool) -> int:
     """What a forward pass keeps for the backward pass, over `tokens` tokens at once."""
     numbers = shape.layers * (14 * shape.hidden + 5 * shape.inner)
@@ -160,7 +170,8 @@ def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_ou
         seconds = drawn_flops(shape, config, sum(train.tokens) * seen) / rate
     else:
         seconds = flops(shape, config, passes_head, sum(train.tokens), seen, sum(held_out.tokens), cpu) / rate
-    batch = max(train.tokens, default=0) * config.per_device_train_batch_size
+    longest, parted = max(train.tokens, default=0), cpu and module.DATA == "pairs"
+    batch = pass_tokens(longest, config.per_device_train_batch_size, parted)
     half = config.precision == "bf16" or (config.precision == "auto" and (not found.startswith("cpu fp32")))
     memory = weight_bytes(shape, config.lora, half, references(config)) + activation_bytes(
         shape, batch, passes_head, half

@@ -9,7 +9,7 @@ from training.engine import sharing
 from training.recipes import head, machine, rows, source_of, trunk, weights
 from training.recipes.chat import Chat
 from training.recipes.clock import Clock
-from training.recipes.estimate import needs_checkpointing, shape_of, steps_of
+from training.recipes.estimate import needs_checkpointing, pass_tokens, shape_of, steps_of
 from training.recipes.recorder import Sampler, attach, newest_checkpoint
 from training.recipes.run import Run, numbers
 from training.rewards import RewardFailed
@@ -21,7 +21,7 @@ class Session:
     """A run with its machine, tokenizer and rows: what a recipe needs before it makes its trainer."""
 
     def __init__(self, run: Run, kind: str) -> None:
-        self.run, self.config = run, run.config
+        self.run, self.config, self.kind = run, run.config, kind
         self.machine = machine.choose(run.device, self.config.precision)
         self.clock = Clock(self.machine.device)
         self.chat, source = Chat(run.base_model), source_of(kind)
@@ -88,7 +88,8 @@ class Session:
     def gradient_checkpointing(self) -> bool:
         if self.config.gradient_checkpointing != "auto":
             return self.config.gradient_checkpointing == "on"
-        tokens = max(self.train_rows.tokens) * self.config.per_device_train_batch_size
+        parted = self.machine.device == "cpu" and self.kind == "pairs"
+        tokens = pass_tokens(max(self.train_rows.tokens), self.config.per_device_train_batch_size, parted)
         free, half = machine.available_memory(self.machine.device), self.machine.precision == "bf16"
         return needs_checkpointing(shape_of(self.run.base_model), tokens, free, self.config.lora, half)
 

@@ -52,8 +52,12 @@ def train(config: Config, run_dir: Path) -> None:
     run = Run(run_dir, config)
     from trl import RewardConfig, RewardTrainer
 
+    from training.engine.parts import InParts
     from training.recipes import weights
     from training.recipes.loop import Session
+
+    class Trainer(InParts, RewardTrainer):
+        """TRL's, which holds no more of a batch than it must."""
 
     session = Session(run, DATA)
     with_or_without_margins(session, config.use_margin)
@@ -65,7 +69,7 @@ def train(config: Config, run_dir: Path) -> None:
         max_length=None,  # rows over it are gone already, and counted
         disable_dropout=True,
     )
-    trainer = RewardTrainer(
+    trainer = Trainer(
         scorer,
         args=arguments,
         processing_class=session.tokenizer,

@@ -145,6 +145,40 @@ def test_the_loss_of_a_batch_and_its_gradients_are_those_of_the_stock_trainer(ma
     alike(*found)
 
 
+@pytest.mark.parametrize("most", [60, 150, 300])
+@pytest.mark.parametrize("name", ["dpo", "reward_model"])
+def test_a_batch_in_parts_has_the_loss_and_gradients_of_the_whole(make_run, monkeypatch, name, most):
+    import torch
+
+    from training.engine import parts
+
+    rows, found = list(planted_pairs(12)), []
+    for at, row in enumerate(rows):
+        row["prompt"][0]["content"] += " please" * (at % 5)
+        row["margin"] = 0.1 * at
+    for tokens in (10**6, most):
+        monkeypatch.setattr(parts, "TOKENS", tokens)
+        how = {"lora": False, "per_device_train_batch_size": 12, "max_length": 128}
+        trainer, passed = trainer_of(make_run(name, train=rows, **how), True), []
+        batch = next(iter(trainer.get_train_dataloader()))
+        learning = [p for p in trainer.model.parameters() if p.requires_grad]
+        torch.manual_seed(0)
+        for parameter in learning:
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.05)
+        plain = trainer.compute_loss
+        trainer.compute_loss = lambda model, inputs, plain=plain, passed=passed, **rest: (
+            passed.append(int(inputs["attention_mask"].sum())) or plain(model, inputs, **rest)
+        )
+        trainer.current_gradient_accumulation_steps = 3
+        loss = trainer.training_step(trainer.model, batch)
+        assert trainer.current_gradient_accumulation_steps == 3
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in learning if p.grad is not None]), passed))
+    alike(found[0][:2], found[1][:2])
+    assert len(found[0][2]) == 1 < len(found[1][2]) and sum(found[1][2]) == found[0][2][0]
+    assert max(found[1][2]) <= most or len(found[1][2]) == 12  # one pair in each, and no fewer
+
+
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_group_and_its_gradients_are_those_of_the_stock_trainer(make_run, lora):
     found, batch = [], None
