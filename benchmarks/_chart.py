@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import log2
+from math import floor, log2, log10
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 60, 190, 40, 50
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
@@ -22,15 +22,25 @@ def chart(title: str, across: str, up: str, lines: Mapping[str, Line], highest: 
 
     parts = [text(LEFT, 20, title, "start", 16), text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, across, "middle")]
     parts.append(text(LEFT, TOP - 6, up, "start"))
-    for at in range(6):
-        value = at * highest / 5
+    for value in ticks(highest):
         parts.append(f'<path d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-        parts.append(text(LEFT - 8, y(value) + 4, f"{value:.0f}" if highest > 100 else f"{value:.2g}", "end"))
+        parts.append(text(LEFT - 8, y(value) + 4, f"{value:g}", "end"))
     parts += [text(x(value), HEIGHT - BOTTOM + 18, f"{value:g}", "middle") for value in xs]
     for at, (name, line) in enumerate(lines.items()):
         parts += drawn(name, line, COLOURS[at % len(COLOURS)], x, y, TOP + 18 * at)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
     return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *parts, "</svg>\n"])
+
+
+def ticks(highest: float) -> list[float]:
+    """Round numbers from 0 to at most `highest`, about five of them.
+
+    >>> ticks(1.0), ticks(1180)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0])
+    """
+    power = 10 ** floor(log10(highest / 5))
+    step = power * min((1, 2, 5, 10), key=lambda times: abs(highest / 5 - times * power))
+    return [round(float(at * step), 10) for at in range(int(highest / step + 1e-9) + 1)]
 
 
 def drawn(name: str, line: Line, colour: str, x, y, legend: float) -> list[str]:

@@ -6,10 +6,8 @@ and rows that wait come in its place, so that a step has about as many tokens as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from training.engine.attention import Layout
@@ -83,38 +81,6 @@ def decode(
         rows.keep(going)
         states = [rows.step(latest[going])] if len(rows) else []
     return tokens, said, lengths
-
-
-@contextmanager
-def packed(model: Any) -> Iterator[None]:
-    """Inside, linear layers in fp32 multiply with weights that MKL has laid out for it once: few rows, as decoding has,
-    pass up to twice as fast. Weights must not change meanwhile."""
-    import torch
-
-    known = torch.backends.mkl.is_available() and not torch.is_autocast_enabled("cpu")
-    layers = [part for part in model.modules() if known and plain(part)]
-    for layer in layers:
-        layer.forward = partial(product, torch.ops.mkl._mkl_reorder_linear_weight(layer.weight.detach(), ROWS), layer)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
-
-
-def plain(layer: Any) -> bool:
-    import torch
-
-    known = type(layer) is torch.nn.Linear and "forward" not in vars(layer)
-    return known and layer.weight.dtype == torch.float32
-
-
-def product(laid_out: Tensor, layer: Any, states: Tensor) -> Tensor:
-    """`states` [..., rows, inputs] through a linear layer, whose weights are also `laid_out`."""
-    import torch
-
-    rows = states.numel() // states.shape[-1]
-    return torch.ops.mkl._mkl_linear(states, laid_out, layer.weight, layer.bias, rows)
 
 
 def fitting(queue: Sequence[Part], room: int) -> list[Part]:

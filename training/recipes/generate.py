@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from training.engine import attention, decoding, sharing
+from training.engine import attention, decoding, packing, sharing
 from training.recipes.head import is_plain
 from training.recipes.weights import core_of
 
@@ -90,7 +90,7 @@ def by_rows(
         values = [value_head(states.float())[:, 0].float()] if value_head else []
         return token, torch.stack([log_prob, *values], dim=1)
 
-    with decoding.packed(core):
+    with packing.packed(core):
         return decoding.decode(core.base_model, choose, prompts, chance, ends)
 
 

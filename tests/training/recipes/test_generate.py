@@ -13,6 +13,15 @@ PROMPTS = [[5, 6, 7, 8, 9, 10], [11, 12], [7, 7, 30, 31], [40] * 12]
 EOS = frozenset({2})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_layers_are_packed_too():
+    from training.engine import packing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "LEAST", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def network(base_model):
     from transformers import AutoModelForCausalLM
