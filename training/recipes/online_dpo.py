@@ -116,7 +116,7 @@ class Learner:
         self.actor = ActorCritic(session)
         self.drawing = Drawing(session, self.actor)
         learning = self.actor.learning(self.actor.policy)
-        self.optimizer = torch.optim.AdamW(learning, weight_decay=self.config.weight_decay)
+        self.optimizer = torch.optim.AdamW(learning, weight_decay=self.config.weight_decay, fused=True)
 
     def roll_out(self, rows: Sequence[dict[str, Any]], step: int) -> Pairs:
         from training.recipes.rollouts import described, grouped

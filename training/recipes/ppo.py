@@ -194,7 +194,7 @@ class Learner:
         self.session, self.config = session, session.config
         self.actor = ActorCritic(session, self.config.detach_value_head, bool(self.config.entropy_coef))
         self.drawing = Drawing(session, self.actor)
-        self.optimizer = torch.optim.AdamW(self.actor.parameters, weight_decay=self.config.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.actor.parameters, weight_decay=self.config.weight_decay, fused=True)
         self.kl = rl.KLController(self.config.kl_coef, self.config.kl_target, self.config.kl_horizon)
         self.seen = rl.Running()  # every score there was
 
