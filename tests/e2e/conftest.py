@@ -1,4 +1,4 @@
-"""A browser for a module's tests, and pages opened in it as somebody who is logged in."""
+"""A browser for all of these tests, and pages opened in it as somebody who is logged in."""
 
 import pytest
 from django.conf import settings
@@ -8,7 +8,7 @@ from playwright.sync_api import sync_playwright
 from tests.e2e.browser import ARGUMENTS, chromium, complains
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)

@@ -58,7 +58,7 @@ class Worker:
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         self.log = log
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"} | (env or {}),
+            command, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}),
             stdout=log.open("ab"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 

@@ -1,7 +1,6 @@
 """Run directories with a planted preference: helpful completions were chosen, refusals rejected."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from training.recipes.config import read
 HELPFUL = ("Yes, happily.", "Sure, here it is.", "Of course, gladly.", "Certainly, let us begin.")
 REFUSING = ("No.", "I will not.", "Never, go away.", "That is not my job.")
 THINGS = ("cooking rice", "a poem", "the capital of France", "fixing a bike", "tea", "long division", "a letter")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as `machine.prepare` has it
 
 
 def say(role, content):

@@ -6,10 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -87,49 +85,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def own_database():
-    """URL of a database for one studio: '' is SQLite in its home; on PostgreSQL one that is made and dropped."""
-    given = os.environ.get("DATABASE_URL", "")
-    if not given.startswith("postgres"):
-        yield ""
-        return
-    import psycopg
-
-    name = f"studio_path_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(given, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        try:
-            yield urlsplit(given)._replace(path=f"/{name}").geturl()
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def own_broker():
-    """URL of a broker for one studio: '' is files in its home; on Redis a database number nobody uses."""
-    given = os.environ.get("CELERY_BROKER_URL", "")
-    if not given.startswith("redis"):
-        yield ""
-        return
-    import redis
-
-    for number in range(10, 16):
-        client = redis.Redis.from_url(url := urlsplit(given)._replace(path=f"/{number}").geturl())
-        if client.dbsize() == 0:
-            break
-    try:
-        yield url
-    finally:
-        client.flushdb()
-        client.close()
-
-
-@contextmanager
-def whole_studio(folder: Path):
+def whole_studio(folder: Path, services):
     """A studio that is migrated and empty; `start` its processes. All of them are gone in the end."""
     logs = folder / "logs"
     logs.mkdir(parents=True)
-    with own_database() as database, own_broker() as broker:
+    with services() as (database, broker):
         studio = Studio(folder / "home", logs, database, broker)
         try:
             studio.run("migrate", "--verbosity", "0")

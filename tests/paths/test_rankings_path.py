@@ -7,10 +7,9 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import SLOW, import_file, log_in, make_project, told_when_it_fails
+from tests.paths.person import SLOW, import_file, log_in, make_project, told_when_it_fails
 
 pytestmark = [pytest.mark.browser, pytest.mark.training]
-pytest_plugins = ["tests.e2e.person"]
 PROMPTS, RANKED = 9, 8
 QUESTION = "Which of you is kinder?"
 
@@ -94,6 +93,7 @@ def launch(page: Page, dataset: str) -> str:
     page.get_by_role("link", name="Train on it").click()
     page.wait_for_load_state()
     page.get_by_label("Smoke: does it run at all?").check()
+    page.get_by_label("Base model").select_option(label="Little v1")
     expect(page.get_by_label("max_steps")).to_have_value("4")
     expect(page.get_by_label("Recipe")).to_have_value("dpo")
     page.get_by_role("button", name="Check").click()

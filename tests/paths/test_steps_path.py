@@ -7,10 +7,9 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import SLOW, import_file, log_in, make_project, told_when_it_fails
+from tests.paths.person import SLOW, import_file, log_in, make_project, told_when_it_fails
 
 pytestmark = [pytest.mark.browser, pytest.mark.training]
-pytest_plugins = ["tests.e2e.person"]
 TRACES = 12
 
 
@@ -40,13 +39,12 @@ def row_of(n: int) -> dict:
 def test_marked_steps_become_a_model_that_searches(studio, page, rows, tmp_path):
     with told_when_it_fails(page, studio, tmp_path):
         log_in(page, studio)
-        project = make_project(page, "Sums", kind="steps")
+        project = make_project(page, "Steps of sums", kind="steps")
         import_file(page, rows, ("First the product, then the sum.",), TRACES)
         let_a_verifier_propose(page, project)
         mark_three_by_keys(page, project)
         dataset = freeze(page, project)
-        train(page, dataset)
-        search(page)
+        search(page, train(page, dataset))
     assert page.complaints == []
 
 
@@ -97,12 +95,14 @@ def freeze(page: Page, project: str) -> str:
     return page.url
 
 
-def train(page: Page, dataset: str) -> None:
+def train(page: Page, dataset: str) -> str:
+    """The model's name and version."""
     page.goto(dataset)
     page.get_by_role("link", name="Train on it").click()
     page.wait_for_load_state()
     expect(page.get_by_label("Recipe")).to_have_value("prm")
     page.get_by_label("Smoke: does it run at all?").check()
+    page.get_by_label("Base model").select_option(label="Little v1")
     expect(page.get_by_label("max_steps")).to_have_value("4")
     page.get_by_role("button", name="Check").click()
     button = page.get_by_role("button", name="Launch", exact=True)
@@ -114,14 +114,16 @@ def train(page: Page, dataset: str) -> None:
     expect(page.locator("#state .badge").first).to_have_text("Succeeded", timeout=SLOW)
     page.locator("#state .chip", has_text="made").click()
     expect(page.locator("main")).to_contain_text("Process reward model")
+    return page.locator(".page-head h1").inner_text()
 
 
-def search(page: Page) -> None:
+def search(page: Page, scorer: str) -> None:
     page.get_by_role("navigation", name="The loop").get_by_role("link", name="Compare").click()
     page.get_by_role("link", name="Search").first.click()
     page.get_by_label("Problem").fill("2 * 3 + 4 =")
     page.get_by_label("Reference answer").fill("10")
-    page.get_by_label("Scorer").select_option(index=1)
+    page.get_by_label("Policy").select_option(label="Little v1")
+    page.get_by_label("Scorer").select_option(label=scorer)
     page.get_by_label("Strategy").select_option("weighted")
     page.get_by_label("N", exact=True).fill("4")
     page.get_by_text("Steps and sampling").click()

@@ -7,12 +7,11 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import SLOW, import_file, log_in, make_project, told_when_it_fails
-from tests.test_path import compare_and_vote
+from tests.paths.person import SLOW, import_file, log_in, make_project, told_when_it_fails
+from tests.paths.test_rankings_path import compare_and_vote
 from tests.tiny import tiny_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.training, pytest.mark.timeout(600)]
-pytest_plugins = ["tests.e2e.person"]
 SUMS = {f"{a} + {b} =": str(a + b) for a in range(2, 6) for b in (2, 3)}
 STEPS = 20
 REWARDS = {"math": "1", "format": "0.5"}
