@@ -123,9 +123,17 @@ def plant(text: str) -> None:
         SearchRun.objects.filter(pk=run.pk).update(result=run.result | {"nodes": nodes, "answers": votes})
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+# What is only shown may be planted together: a page that shows one part of it as it should hides no other.
+SHOWN = {
+    "markup": "".join(HOSTILE[kind] for kind in ("attribute", "closing", "image", "script")),
+    "odd": "".join(HOSTILE[kind] for kind in ("template", "backwards", "emoji", "controls")),
+    **{kind: HOSTILE[kind] for kind in ("link", "long", "digits", "number", "path")},
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
 def test_hostile_text_in_every_column_is_shown_as_text_on_every_page(client, alice, world, kind):
-    plant(HOSTILE[kind])
+    plant(SHOWN[kind])
     client.force_login(alice)
     shown = 0
     for address in everywhere(world):
