@@ -36,13 +36,13 @@ def complains(message) -> bool:
     return message.type == "error" and not message.text.startswith(CUT_OFF)
 
 
-def eventually(page, check):
+def eventually(page, check, said: str = ""):
     """Wait until `check` holds: what a page sends arrives a moment later."""
     for _ in range(100):
         if check():
             return
         page.wait_for_timeout(50)
-    assert check()
+    assert check(), said
 
 
 if __name__ == "__main__":

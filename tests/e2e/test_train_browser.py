@@ -3,15 +3,15 @@
 import json
 import math
 import time
-from contextlib import suppress
 from urllib.parse import urljoin
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import TimeoutError, expect
+from playwright.sync_api import expect
 
 from annotation.models import Dataset
 from annotation.store import store
+from tests.e2e.browser import eventually
 from tests.tiny import tiny_model
 from training import preflights
 from training.models import Metric, ModelVersion, Preflight, Sample, TrainingJob
@@ -263,9 +263,7 @@ def test_no_page_is_wider_than_its_window(visit, ready, make_job, make_model):
         page.wait_for_load_state("networkidle")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
-            with suppress(TimeoutError):  # what is drawn by a script follows a moment later
-                page.wait_for_function(FITS, timeout=2000)
-            assert page.evaluate(FITS), f"{path} is too wide at {width}"
+            eventually(page, lambda: page.evaluate(FITS), f"{path} is too wide at {width}")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         hidden = page.locator(".rail").evaluate("rail => rail.scrollWidth - rail.clientWidth")
