@@ -1,5 +1,7 @@
-"""Linear layers in fp32 whose weights MKL lays out once for many products: few rows, as decoding has, pass up to twice
-as fast. And layers that are given the same states compute together."""
+"""Linear layers in fp32 whose weights MKL lays out once for many products, and siblings that compute together.
+
+Few rows, as decoding has, pass up to twice as fast.
+"""
 
 from __future__ import annotations
 
