@@ -3,9 +3,8 @@
 python -m benchmarks ppo_peer                    # goal: ≥ 2 × its samples/s, ≤ 70 % of its memory, as high a reward
 BENCH_MODEL=/folder BENCH_LAYERS=4 BENCH_RUNS=3 BENCH_STEPS=6 BENCH_PEER=/python/with/trl python -m benchmarks ppo_peer
 
-BENCH_LAYERS keeps the first layers only, for a small machine. All weights learn, in fp32, without recomputation. What
-rewards is a reward model with a head at random, so that any policy has much to gain. `gain`: how far the mean score of
-the last quarter of the rollouts is above that of the first; some dozens of them and BENCH_RATE=3e-5 are needed for it.
+BENCH_LAYERS keeps the first layers only, for a small machine. All weights learn, in fp32, without recomputation. The
+reward model has a head at random: it is there for its cost. How high a reward both reach is for `ppo_reward` to say.
 """
 
 import json
@@ -14,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.prm_peer import peer_environment, run, starting_model, write_rows
@@ -21,12 +21,32 @@ from benchmarks.prm_peer import peer_environment, run, starting_model, write_row
 RUNS = int(os.environ.get("BENCH_RUNS", 3))
 LAYERS = int(os.environ.get("BENCH_LAYERS", 0))  # 0: all
 STEPS = int(os.environ.get("BENCH_STEPS", 6))
-BATCH, ACCUMULATED, LENGTH = 8, 4, 48
 PACKAGES = ("torch==2.13.0", "trl==1.12.0")
-RATE = float(os.environ.get("BENCH_RATE", 1e-5))
-SAME = {"learning_rate": RATE, "per_device_train_batch_size": BATCH, "gradient_accumulation_steps": ACCUMULATED}
-SAME |= {"num_ppo_epochs": 4, "num_mini_batches": 1, "kl_coef": 0.05, "temperature": 1.0, "seed": 1}
 THINGS = ("a river", "the moon", "bread", "a bicycle", "winter", "an orchestra", "rust", "a lighthouse")
+
+
+@dataclass
+class Task:
+    """What both are given: prompts, in a folder beside `policy` and `reward`, and settings by names they share."""
+
+    folder: Path
+    rows: list[dict]
+    rollouts: int
+    length: int = 48  # most tokens of a completion
+    batch: int = 8
+    accumulated: int = 4
+    learning_rate: float = 1e-5
+    kl_coef: float = 0.05
+
+    @property
+    def completions(self) -> int:
+        return self.batch * self.accumulated
+
+    @property
+    def settings(self) -> dict:
+        sizes = {"per_device_train_batch_size": self.batch, "gradient_accumulation_steps": self.accumulated}
+        same = {"num_ppo_epochs": 4, "num_mini_batches": 1, "temperature": 1.0, "kl_coef": self.kl_coef}
+        return sizes | same | {"learning_rate": self.learning_rate}
 
 
 def main() -> None:
@@ -34,8 +54,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_models(start, folder)
-        found = [{"ours": by_us(folder, n), "trl": by_trl(folder, n, peer)} for n in range(RUNS)]
-    print(json.dumps({"benchmark": "ppo_peer", "model": start.name, "layers": LAYERS or "all", **figures(found)}))
+        task = Task(folder, prompts(), STEPS)
+        found = [{"ours": by_us(task, n), "trl": by_trl(task, n, peer)} for n in range(RUNS)]
+    print(json.dumps({"benchmark": "ppo_peer", "model": start.name, "layers": LAYERS or "all", **figures(task, found)}))
 
 
 def make_models(start: Path, folder: Path) -> None:
@@ -59,15 +80,17 @@ def prompts() -> list[dict]:
     return [{"prompt": [{"role": "user", "content": ask.format(thing)}]} for ask in asked for thing in THINGS]
 
 
-def by_us(folder: Path, number: int) -> dict:
-    run_dir = folder / f"ours-{number}"
-    write_rows(run_dir / "dataset" / "train.jsonl", prompts())
+def by_us(task: Task, seed: int) -> dict:
+    """The mean score of each rollout, its seconds and seconds of CPU, and the peak of memory."""
+    run_dir = task.folder / f"ours-{seed}"
+    write_rows(run_dir / "dataset" / "train.jsonl", task.rows)
     write_rows(run_dir / "dataset" / "eval.jsonl", [])
-    settings = SAME | {"rewards": "reward_model:judge 1", "max_completion_length": LENGTH, "max_steps": STEPS}
+    settings = task.settings | {"rewards": "reward_model:judge 1", "max_completion_length": task.length}
+    settings |= {"max_steps": task.rollouts, "seed": seed, "rollouts_kept": 0}
     settings |= {"lora": False, "precision": "fp32", "gradient_checkpointing": "off", "warmup_ratio": 0.0}
     settings |= {"save_steps": 0, "sample_every": 0, "max_length": 256}
-    config = {"recipe": "ppo", "base_model": str(folder / "policy"), "device": "cpu", "settings": settings}
-    (run_dir / "config.json").write_text(json.dumps(config | {"models": {"judge": str(folder / "reward")}}))
+    config = {"recipe": "ppo", "base_model": str(task.folder / "policy"), "device": "cpu", "settings": settings}
+    (run_dir / "config.json").write_text(json.dumps(config | {"models": {"judge": str(task.folder / "reward")}}))
     run([sys.executable, "-m", "training.recipes.ppo", str(run_dir)])
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     steps = [line["values"] for line in lines if "loss" in line["values"]]
@@ -80,13 +103,18 @@ def by_us(folder: Path, number: int) -> dict:
     }
 
 
-def by_trl(folder: Path, number: int, peer: str) -> dict:
-    out = folder / f"trl-{number}"
-    write_rows(out / "train.jsonl", prompts())
-    arguments = SAME | {"response_length": LENGTH, "stop_token": "eos", "total_episodes": STEPS * BATCH * ACCUMULATED}
+def by_trl(task: Task, seed: int, peer: str) -> dict:
+    out = task.folder / f"trl-{seed}"
+    write_rows(out / "train.jsonl", task.rows)
+    arguments = task.settings | {"response_length": task.length, "stop_token": "eos", "seed": seed}
+    arguments["total_episodes"] = task.rollouts * task.completions
     arguments |= {"bf16": False, "use_cpu": True, "gradient_checkpointing": False, "logging_steps": 1}
     arguments |= {"num_sample_generations": 0, "save_strategy": "no", "dataloader_pin_memory": False}
-    said = {"model": str(folder / "policy"), "reward": str(folder / "reward"), "rows": str(out / "train.jsonl")}
+    said = {
+        "model": str(task.folder / "policy"),
+        "reward": str(task.folder / "reward"),
+        "rows": str(out / "train.jsonl"),
+    }
     (out / "settings.json").write_text(json.dumps(said | {"folder": str(out / "out"), "arguments": arguments}))
     script = Path(__file__).with_name("_trl_ppo.py")
     told = json.loads(run([peer, str(script), str(out / "settings.json")]).splitlines()[-1])
@@ -99,23 +127,17 @@ def by_trl(folder: Path, number: int, peer: str) -> dict:
     }
 
 
-def figures(found: list[dict]) -> dict:
+def figures(task: Task, found: list[dict]) -> dict:
     """Medians over runs; the first rollout warms up and does not count. Seconds of CPU hold on a busy machine too."""
-    told: dict = {"rollouts": STEPS, "completions": BATCH * ACCUMULATED, "runs": len(found)}
+    told: dict = {"rollouts": task.rollouts, "completions": task.completions, "runs": len(found)}
     for name in ("ours", "trl"):
         for clock in ("seconds", "cpu"):
-            taken = statistics.median(statistics.median(run[name][clock][-(STEPS - 1) :]) for run in found)
+            taken = statistics.median(statistics.median(run[name][clock][-(task.rollouts - 1) :]) for run in found)
             told[f"{name}_{clock}_a_rollout"] = round(taken, 2)
         told[f"{name}_peak_gb"] = round(statistics.median(run[name]["peak"] for run in found) / 1e9, 2)
-        told[f"{name}_gain"] = [round(gain(run[name]["scores"]), 3) for run in found]
     for clock in ("seconds", "cpu"):
         told[f"times_{clock}"] = round(told[f"trl_{clock}_a_rollout"] / told[f"ours_{clock}_a_rollout"], 2)
     return told | {"memory_share": round(told["ours_peak_gb"] / told["trl_peak_gb"], 2)}
-
-
-def gain(scores: list[float]) -> float:
-    part = max(1, len(scores) // 4)
-    return statistics.mean(scores[-part:]) - statistics.mean(scores[:part])
 
 
 if __name__ == "__main__":
