@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 CHUNK = 256  # tokens scored at once: 50 MB of logits for 49,152 words
+TOGETHER = 4  # chunks whose share of a learning head's gradient is computed at once in half precision
 
 
 def is_plain(model: Any) -> bool:
@@ -106,21 +107,39 @@ def scorer() -> Any:
                 (slope,) = ctx.saved_tensors
                 return (upstream[:, None] * slope).to(slope.dtype), None, None
             states, words, targets, log_z = ctx.saved_tensors
-            of_states, of_words = torch.empty_like(states), torch.zeros_like(words, dtype=torch.float32)
-            for part in chunks(len(states)):
-                logits = (states[part] @ words.t()).float()
-                wrong = logits.sub_(log_z[part, None]).exp_().mul_(-upstream[part, None])
-                wrong.scatter_add_(1, targets[part, None], upstream[part, None])
-                wrong = wrong.to(ctx.kind)
-                of_states[part] = wrong @ words
-                if ctx.kind == torch.float32:
-                    of_words.addmm_(wrong.t(), states[part])
-                else:
-                    of_words += wrong.t() @ states[part]
+            of_states, of_words = torch.empty_like(states), None
+            for block in chunks(len(states), CHUNK if ctx.kind == torch.float32 else CHUNK * TOGETHER):
+                known = [part[block].split(CHUNK) for part in (states, targets, log_z, upstream)]
+                wrong = joined([errors(words, *some) for some in zip(*known, strict=True)])
+                of_states[block] = wrong @ words
+                of_words = added(of_words, wrong.t(), states[block])
+            of_words = torch.zeros_like(words) if of_words is None else of_words
             return of_states.to(ctx.types[0]), of_words.to(ctx.types[1]), None
 
     return ScoreTokens
 
 
-def chunks(count: int) -> Iterator[slice]:
-    return (slice(at, at + CHUNK) for at in range(0, count, CHUNK))
+def errors(words: Any, states: Any, targets: Any, log_z: Any, upstream: Any) -> Any:
+    """d loss / d logits, [tokens, V]: upstream · (1 − p) at a target, −upstream · p everywhere else."""
+    logits = (states @ words.t()).float()
+    wrong = logits.sub_(log_z[:, None]).exp_().mul_(-upstream[:, None])
+    return wrong.scatter_add_(1, targets[:, None], upstream[:, None]).to(states.dtype)
+
+
+def joined(parts: list[Any]) -> Any:
+    import torch
+
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def added(total: Any, left: Any, right: Any) -> Any:
+    """`total` in fp32, if there is one yet, plus left @ right: it is large, and every pass over it takes long."""
+    import torch
+
+    if total is None:
+        return (left @ right).float()
+    return total.addmm_(left, right) if left.dtype == torch.float32 else total.add_(left @ right)
+
+
+def chunks(count: int, size: int = 0) -> Iterator[slice]:
+    return (slice(at, at + (size or CHUNK)) for at in range(0, count, size or CHUNK))

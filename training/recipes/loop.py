@@ -33,7 +33,7 @@ class Session:
             raise rows.BadData(no_rows(self.train_rows, self.config.max_length))
         self.count()
         self.tokenizer = weights.load_tokenizer(run.base_model)
-        self.quickened, self.tallies, self.saves = False, [], []
+        self.quickened, self.tallies, self.saves = False, [], machine.savings(self.machine.device)
         self.marks: dict[str, Any] = {}  # what the saved config.json says beside what transformers writes there
         self.note = ""  # what the model's card says of how its weights were chosen
 

@@ -145,6 +145,7 @@ def main(config_class: type, problems: Callable[[Any], list[str]], train: Callab
     """`python -m training.recipes.NAME RUN_DIR`: exit 0 with a result, or 1 with a failure that says what to try."""
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m training.recipes.NAME RUN_DIR")
+    machine.without_thread_cache()
     run_dir, started = Path(sys.argv[1]).resolve(), time.time()
     Stop.listen(run_dir, started)
     try:

@@ -1,0 +1,61 @@
+"""What a training asks of its machine: memory that is found again, threads that do not stand in others' way."""
+
+import json
+import os
+import subprocess
+import sys
+
+from training.recipes import machine
+
+ALLOCATES = """
+import os, json, resource
+from training.recipes import machine
+if {quick}:
+    machine.without_thread_cache()
+    machine.keep_freed_memory()
+import torch
+found, touched = [], lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for size in [20_000_000, 1000] * 6:
+    before, block = touched(), torch.ones(size)
+    found.append((block.data_ptr(), touched() - before))
+    del block
+print(json.dumps([os.getpid(), found[2::2]]))
+"""
+
+
+def allocated(quick: bool) -> tuple[subprocess.Popen, list]:
+    env = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    command = [sys.executable, "-c", ALLOCATES.format(quick=quick)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    said, _ = process.communicate(timeout=120)
+    return process, json.loads(said)
+
+
+def test_a_freed_block_is_found_again_and_the_process_keeps_its_number():
+    process, (number, found) = allocated(quick=True)
+    assert process.returncode == 0 and number == process.pid
+    assert len({address for address, _ in found}) == 1 and max(touched for _, touched in found) < 100
+    _, (_, plain) = allocated(quick=False)
+    assert min(touched for _, touched in plain) > 1000  # else there would be nothing to gain
+
+
+def test_threads_wait_asleep_only_where_others_are_at_work(monkeypatch):
+    import psutil
+
+    for busy, wanted in ((3.0, None), (80.0, "PASSIVE")):
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        monkeypatch.setattr(psutil, "cpu_percent", lambda interval, busy=busy: busy)
+        monkeypatch.setattr(machine, "keep_freed_memory", lambda: None)
+        for name in (
+            "OMP_NUM_THREADS",
+            "TOKENIZERS_PARALLELISM",
+            "CUDA_VISIBLE_DEVICES",
+            "HF_HUB_DISABLE_PROGRESS_BARS",
+        ):
+            monkeypatch.setenv(name, "1")
+        machine.prepare("", "cpu")
+        assert os.environ.get("OMP_WAIT_POLICY") == wanted
+        assert bool(machine.savings("cpu")) == (wanted is None) and not machine.savings("cuda")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    machine.prepare("", "cpu")
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"  # a person decides
