@@ -78,8 +78,8 @@ def decode(
         said = told.new_zeros(count, max_tokens, told.shape[1]) if said is None else said
         tokens[here], said[here], lengths[rows.numbers] = latest, told, rows.made + 1
         going = ~(torch.isin(latest, ends) | (rows.made + 1 == max_tokens))
-        rows.keep(going)
-        states = [rows.step(latest[going])] if len(rows) else []
+        kept = rows.keep(going)
+        states = [rows.step(latest[kept])] if len(rows) else []
     return tokens, said, lengths
 
 
@@ -144,6 +144,7 @@ class Rows:
         self.order = self.slots.argsort()  # of rows, by slot
         self.in_order = bool((self.slots[1:] > self.slots[:-1]).all())
         self.width = int(self.columns.max()) + 1
+        self.abreast = self.in_order and bool((self.columns == self.width - 1).all())  # all write one column
         ahead = torch.arange(self.width, device=self.device) > self.columns[self.order][:, None]
         self.ahead = ahead[:, None, None] if bool(ahead.any()) else None
 
@@ -201,12 +202,14 @@ class Rows:
         if old is not None and old is not self.buffer:
             self.buffer[:, :, :, :, : old.shape[4]] = old
 
-    def keep(self, going: Tensor) -> None:
-        """Let the other rows leave, and those of the last slots move to where they were."""
+    def keep(self, going: Tensor) -> Tensor:
+        """Let the other rows leave, and those of the last slots move to where they were. Which rows stay, in their new
+        order."""
+        kept = going.nonzero()[:, 0]
         self.made += 1
-        if bool(going.all()):
-            return
-        state = self.state[:, going]
+        if len(kept) == len(going):
+            return kept
+        state = self.state[:, kept]
         left, far = self.slots[~going], state[2] >= state.shape[1]
         free = left[left < state.shape[1]]
         if len(free):
@@ -217,7 +220,11 @@ class Rows:
         for group in self.groups:
             start, group.count = start + group.count, int(going[start : start + group.count].sum())
         self.groups = [group for group in self.groups if group.count]
+        if len(self.groups) <= 1:  # in any order they stand side by side: that of their slots is the quickest
+            order = state[2].argsort()
+            kept, state = kept[order], state[:, order]
         self.set(state)
+        return kept
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """`query` [1, heads, rows, size], `key` and `value` perhaps with fewer heads. Returns [1, rows, heads,
@@ -228,7 +235,10 @@ class Rows:
         with torch.autocast(query.device.type, enabled=False):
             store, width = self.buffer[layer], self.width
             for kind, fresh in enumerate((key, value)):
-                store[kind, self.slots, :, self.columns] = fresh[0].transpose(0, 1).float()
+                if self.abreast:
+                    store[kind, :rows, :, width - 1] = fresh[0].transpose(0, 1)
+                else:
+                    store[kind, self.slots, :, self.columns] = fresh[0].transpose(0, 1).float()
             # Heads that share keys are queries of one head.
             asks = query[0].float().transpose(0, 1).reshape(rows, few, -1, size) * (scale or size**-0.5)
             own = self.by_slot(asks) @ store[0, :rows, :, :width].transpose(2, 3)  # [slots, few, queries, columns]
@@ -247,21 +257,27 @@ class Rows:
 
     def of_prompts(self, asks: Tensor, layer: int) -> Tensor:
         """Scores of the groups' prompts, [rows, heads, queries, tokens of the longest]."""
+        if len(self.groups) == 1:
+            return self.of_prompt(asks, self.groups[0].held[layer, 0].transpose(1, 2))
         longest = max((group.held.shape[3] for group in self.groups), default=0)
         scores, start = asks.new_full((*asks.shape[:3], longest), -float("inf")), 0
         for group in self.groups:
             keys, end = group.held[layer, 0], start + group.count
-            found = asks[start:end].transpose(0, 1).flatten(1, 2) @ keys.transpose(1, 2)
-            scores[start:end, ..., : keys.shape[1]] = found.unflatten(1, (group.count, -1)).transpose(0, 1)
+            scores[start:end, ..., : keys.shape[1]] = self.of_prompt(asks[start:end], keys.transpose(1, 2))
             start = end
         return scores
+
+    @staticmethod
+    def of_prompt(rows: Tensor, held: Tensor) -> Tensor:
+        """`rows` [rows, heads, queries, …] times what they share, [heads, …, …]: one product a head for all of them."""
+        found = rows.transpose(0, 1).flatten(1, 2) @ held
+        return found.unflatten(1, (rows.shape[0], -1)).transpose(0, 1)
 
     def add_prompts(self, out: Tensor, weights: Tensor, layer: int) -> Tensor:
         """`out` [rows, heads, queries, size] with the groups' values, by their weights."""
         start = 0
         for group in self.groups:
             values, end = group.held[layer, 1], start + group.count
-            found = weights[start:end, ..., : values.shape[1]].transpose(0, 1).flatten(1, 2) @ values
-            out[start:end] += found.unflatten(1, (group.count, -1)).transpose(0, 1)
+            out[start:end] += self.of_prompt(weights[start:end, ..., : values.shape[1]], values)
             start = end
         return out
