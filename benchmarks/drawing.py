@@ -3,8 +3,8 @@
 BENCH_MODEL=/folder BENCH_LAYERS=4 python -m benchmarks drawing    # goals: a group ≥ 2 ×, a batch ≥ 2.5 × its tokens/s
 
 `generate` is given its best: all rows in one call, prompts padded on the left. Tokens are those up to a row's end; what
-is computed after it does not count. Lengths are chance, so rates are of all runs together. `same`: whether greedy tokens
-are. Seconds of CPU hold on a busy machine too. Memory is kept as in a training, for both.
+is computed after it does not count. Lengths are chance, so rates are of all runs together. `same`: whether greedy
+tokens are. Seconds of CPU hold on a busy machine too. Memory is kept as in a training, for both.
 """
 
 import json
