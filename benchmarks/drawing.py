@@ -23,8 +23,11 @@ from training.recipes import machine
 
 RUNS = int(os.environ.get("BENCH_RUNS", 6))
 ENDS = 40  # about a row in so many ends at each token
-CASES = {"group": (1, 8, 48), "batch": (8, 8, 96)}  # prompts, completions of each, most tokens
-LENGTHS = (32, 128)  # of prompts
+CASES = {  # prompts, completions of each, most tokens of one, tokens of the shortest and of the longest prompt
+    "group": (1, 8, 48, 128, 128),
+    "group_of_long_prompt": (1, 8, 48, 512, 512),
+    "batch": (8, 8, 96, 32, 128),
+}
 
 
 def main() -> None:
@@ -43,12 +46,11 @@ def main() -> None:
         print(json.dumps({"benchmark": "drawing", "precision": precision, **told}), flush=True)
 
 
-def measure(network: Any, count: int, n: int, longest: int) -> dict[str, Any]:
+def measure(network: Any, count: int, n: int, longest: int, fewest: int, most: int) -> dict[str, Any]:
     import torch
 
     chance, words = torch.Generator().manual_seed(0), network.config.vocab_size
-    shortest, most = LENGTHS if count > 1 else (LENGTHS[1], LENGTHS[1])
-    sizes = torch.randint(shortest, most + 1, (count,), generator=chance).tolist()
+    sizes = torch.randint(fewest, most + 1, (count,), generator=chance).tolist()
     prompts = [torch.randint(words // 100, words, (size,), generator=chance).tolist() for size in sizes]
     ends = frozenset(range(0, words, ENDS))
     ids = torch.tensor([[0] * (max(sizes) - len(one)) + one for one in prompts for _ in range(n)])

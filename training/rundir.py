@@ -137,8 +137,6 @@ def environment() -> dict[str, str]:
         name: value for name, value in os.environ.items() if not SECRET.search(name.upper()) and not LOGIN.search(value)
     }
     path = [str(settings.BASE_DIR), kept.get("PYTHONPATH", "")]
-    # Threads that spin while they wait are many times slower once anything else wants the cores.
-    calm = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     private = {"PRIVATE_ENDPOINTS": "1"} if settings.PRIVATE_ENDPOINTS else {}
     own = {"STUDIO_CACHE": str(settings.HOME / "cache")}
-    return kept | calm | private | own | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
+    return kept | private | own | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
