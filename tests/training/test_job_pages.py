@@ -330,7 +330,7 @@ def test_files_of_a_run_are_listed_and_downloaded(page, make_job, write_run):
     write_run(job, log__txt="all is well", config__json={"versions": {"torch": "9.9"}})
     assert "log.txt" in text(page(f"/train/{job.pk}/?tab=files"))
     TrainingJob.objects.filter(pk=job.pk).update(result={"savings": ["frozen layers", "padding"]})
-    assert "<dt>Left out</dt><dd>frozen layers; padding</dd>" in text(page(f"/train/{job.pk}/?tab=machine"))
+    assert "<dt>Savings</dt><dd>frozen layers; padding</dd>" in text(page(f"/train/{job.pk}/?tab=machine"))
     assert "9.9" in text(page(f"/train/{job.pk}/?tab=machine"))
     answer = page(f"/train/{job.pk}/files/log.txt")
     assert streamed(answer) == b"all is well"

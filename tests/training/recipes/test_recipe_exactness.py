@@ -54,6 +54,29 @@ def test_the_compact_head_gives_the_numbers_and_gradients_of_trl(make_model, bat
         torch.testing.assert_close(slopes[1][name], slopes[0][name], rtol=1e-3, atol=1e-5)
 
 
+def test_in_half_precision_a_learning_heads_gradient_does_not_depend_on_how_it_is_added_up(monkeypatch):
+    import torch
+
+    from training.recipes import head
+
+    torch.manual_seed(0)
+    hidden, weight, targets = torch.randn(37, 16), torch.randn(50, 16), torch.randint(50, (37,))
+    found = []
+    for chunk, together in ((64, 1), (4, 3), (5, 1)):
+        monkeypatch.setattr(head, "CHUNK", chunk)
+        monkeypatch.setattr(head, "TOGETHER", together)
+        states, words = (part.clone().requires_grad_() for part in (hidden, weight))
+        with torch.autocast("cpu", torch.bfloat16):
+            (head.score_tokens(states, words, targets)[0] * torch.linspace(-1, 1, 37)).sum().backward()
+        found.append((states.grad, words.grad))
+    wanted = [part.clone().requires_grad_() for part in (hidden, weight)]
+    scores = (wanted[0] @ wanted[1].t()).log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    (scores * torch.linspace(-1, 1, 37)).sum().backward()
+    for states, words in found:
+        for ours, exact in ((states, wanted[0].grad), (words, wanted[1].grad)):
+            assert (ours - exact).norm() < 0.02 * exact.norm()
+
+
 def test_frozen_layers_are_passed_once_and_give_the_same(make_model, batch):
     import torch
 
