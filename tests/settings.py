@@ -9,7 +9,7 @@ os.environ["STUDIO_HOME"] = tempfile.mkdtemp(prefix="studio-test-")
 atexit.register(shutil.rmtree, os.environ["STUDIO_HOME"], ignore_errors=True)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as `machine.prepare` has it
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: two halves share the cores
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API runs an event loop
 
 from studio.settings import *  # noqa: E402, F403

@@ -1,5 +1,6 @@
 """What someone does at a whole studio, in a browser, on every path."""
 
+import re
 from contextlib import contextmanager
 
 from playwright.sync_api import Page, expect
@@ -52,3 +53,15 @@ def import_file(page: Page, path, shows: tuple[str, ...], count: int) -> None:
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.locator("#report .badge")).to_have_text("succeeded", timeout=SLOW)
     expect(page.locator("#report")).to_contain_text(str(count))
+
+
+def check_and_launch(page: Page) -> str:
+    """From a filled launch form to the run; its address."""
+    page.get_by_role("button", name="Check", exact=True).click()
+    button = page.get_by_role("button", name="Launch", exact=True)
+    expect(button).to_be_visible(timeout=SLOW)
+    if (read := page.get_by_label("I have read the warnings")).count():
+        read.check()
+    button.click()
+    page.wait_for_url(re.compile(r"/train/\d+/$"))
+    return page.url

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.paths.person import SLOW, import_file, log_in, make_project, told_when_it_fails
+from tests.paths.person import SLOW, check_and_launch, import_file, log_in, make_project, told_when_it_fails
 from tests.paths.test_rankings_path import compare_and_vote
 from tests.tiny import tiny_model
 
@@ -154,14 +154,7 @@ def launch(page: Page, steps: int, **settings: float) -> str:
     page.get_by_label("max_steps").fill(str(steps))
     for name, value in (settings | {"max_completion_length": 40, "learning_rate": 0.003}).items():
         fill(page, name, str(value))
-    page.get_by_role("button", name="Check", exact=True).click()
-    button = page.get_by_role("button", name="Launch", exact=True)
-    expect(button).to_be_visible(timeout=SLOW)
-    if (read := page.get_by_label("I have read the warnings")).count():
-        read.check()
-    button.click()
-    page.wait_for_url(re.compile(r"/train/\d+/$"))
-    return page.url
+    return check_and_launch(page)
 
 
 def fill(page: Page, name: str, value: str) -> None:

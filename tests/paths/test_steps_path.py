@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.paths.person import SLOW, import_file, log_in, make_project, told_when_it_fails
+from tests.paths.person import SLOW, check_and_launch, import_file, log_in, make_project, told_when_it_fails
 
 pytestmark = [pytest.mark.browser, pytest.mark.training]
 TRACES = 12
@@ -104,13 +104,7 @@ def train(page: Page, dataset: str) -> str:
     page.get_by_label("Smoke: does it run at all?").check()
     page.get_by_label("Base model").select_option(label="Little v1")
     expect(page.get_by_label("max_steps")).to_have_value("4")
-    page.get_by_role("button", name="Check").click()
-    button = page.get_by_role("button", name="Launch", exact=True)
-    expect(button).to_be_visible(timeout=SLOW)
-    if (read := page.get_by_label("I have read the warnings")).count():
-        read.check()
-    button.click()
-    page.wait_for_url(re.compile(r"/train/\d+/$"))
+    check_and_launch(page)
     expect(page.locator("#state .badge").first).to_have_text("Succeeded", timeout=SLOW)
     page.locator("#state .chip", has_text="made").click()
     expect(page.locator("main")).to_contain_text("Process reward model")

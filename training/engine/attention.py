@@ -37,7 +37,7 @@ class Layout:
         found = []
         queries, keys, values = (part.split(self.sizes, dim=2) for part in (query, key, value))
         for at, (segment, path) in enumerate(zip(self.segments, self.paths, strict=True)):
-            seen = [queries[at], *(joined([part[one] for one in (*path, at)]) for part in (keys, values))]
+            seen = [queries[at], *(joined([part[one] for one in (*path, at)], dim=2) for part in (keys, values))]
             options = {"attn_mask": self.mask(segment)} if path else {"is_causal": True}
             if small := self.device_type == "cpu" and self.sizes[at] * (segment.depth + self.sizes[at]) < SMALL:
                 seen = [part.float() for part in seen]
@@ -56,10 +56,11 @@ class Layout:
         return self.masks[queries, before]
 
 
-def joined(parts: list[Tensor]) -> Tensor:
+def joined(parts: list[Tensor], dim: int) -> Tensor:
+    """As one tensor; a single part is not copied."""
     import torch
 
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 def teach(decoder: Any) -> None:

@@ -8,6 +8,8 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from training.engine.attention import joined
+
 CHUNK = 256  # tokens scored at once: 50 MB of logits for 49,152 words
 TOGETHER = 4  # chunks whose share of a learning head's gradient is computed at once in half precision
 
@@ -110,7 +112,7 @@ def scorer() -> Any:
             of_states, of_words = torch.empty_like(states), None
             for block in chunks(len(states), CHUNK if ctx.kind == torch.float32 else CHUNK * TOGETHER):
                 known = [part[block].split(CHUNK) for part in (states, targets, log_z, upstream)]
-                wrong = joined([errors(words, *some) for some in zip(*known, strict=True)])
+                wrong = joined([errors(words, *some) for some in zip(*known, strict=True)], dim=0)
                 of_states[block] = wrong @ words
                 of_words = added(of_words, wrong.t(), states[block])
             of_words = torch.zeros_like(words) if of_words is None else of_words
@@ -124,12 +126,6 @@ def errors(words: Any, states: Any, targets: Any, log_z: Any, upstream: Any) -> 
     logits = (states @ words.t()).float()
     wrong = logits.sub_(log_z[:, None]).exp_().mul_(-upstream[:, None])
     return wrong.scatter_add_(1, targets[:, None], upstream[:, None]).to(states.dtype)
-
-
-def joined(parts: list[Any]) -> Any:
-    import torch
-
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def added(total: Any, left: Any, right: Any) -> Any:

@@ -52,8 +52,8 @@ def is_main_process() -> bool:
 def prepare(base_model: str, device: str) -> None:
     """Set what libraries read from the environment while they are imported. Call before torch is."""
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
-    if others_at_work():
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ and others_at_work():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if Path(base_model).is_dir():
