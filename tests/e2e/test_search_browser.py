@@ -80,5 +80,5 @@ def test_on_a_phone_the_tree_scrolls_and_the_page_does_not(open_page, bob, run):
 def test_without_scripts_links_open_steps_and_folds(open_page, bob, run):
     page = open_page(bob, run.get_absolute_url(), java_script_enabled=False)
     steps(page).nth(1).click()
-    assert "node=" in page.url
+    page.wait_for_url("**node=*")
     assert page.locator("#node").inner_text().startswith("Step")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from urllib.parse import urljoin
 
@@ -18,6 +19,8 @@ from training.models import Metric, ModelVersion, Preflight, Sample, TrainingJob
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 pytest_plugins = ["tests.training.pages"]
+
+RUN = re.compile(r"/train/\d+/$")
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def test_choose_check_launch_and_watch_it_end(visit, ready):
     expect(page.get_by_text("Read the warnings and tick the box")).to_be_visible()
     page.get_by_label("I have read the warnings").check()
     page.get_by_role("button", name="Launch", exact=True).click()
-    page.wait_for_url("**/train/*/")
+    page.wait_for_url(RUN)
     expect(page.get_by_text("Next in the queue")).to_be_visible()
 
     job = TrainingJob.objects.get()
@@ -217,16 +220,19 @@ def test_everything_works_without_a_script(visit, ready):
     page = visit("/train/new/", java_script_enabled=False)
     page.get_by_label("Smoke: does it run at all?").check()
     page.get_by_role("button", name="Fill in").click()
-    assert page.get_by_label("max_steps").input_value() == "4"
+    expect(page.get_by_label("max_steps")).to_have_value("4")
     page.get_by_role("button", name="Check").click()
+    page.wait_for_url("**check=*")
     preflights.run(Preflight.objects.get())
     page.get_by_role("link", name="Look again").click()
     page.get_by_label("I have read the warnings").check()
     page.get_by_role("button", name="Launch", exact=True).click()
+    page.wait_for_url(RUN)
     job = TrainingJob.objects.get()
     TrainingJob.objects.filter(pk=job.pk).update(status="running")
-    page.reload()
+    page.goto(page.url)
     page.get_by_role("button", name="Stop and save").click()
+    expect(page.locator("#state .badge.stopping")).to_be_visible()
     job.refresh_from_db()
     assert (job.status, job.cancel) == ("stopping", "save")
 
