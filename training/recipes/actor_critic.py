@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.recipes import head, trunk, weights
+from training.recipes.critic import Critic
 from training.recipes.steps import length_batches
 
 if TYPE_CHECKING:
@@ -22,18 +23,22 @@ VALUE_FOLDER = "value_head"  # of a saved model, beside its weights
 
 @dataclass
 class Said:
-    """About completions padded on the right, each [completions, tokens], 0 behind their ends."""
+    """About completions padded on the right, each [completions, tokens], 0 behind their ends. Values of a value model
+    of its own have a place more, behind the last token."""
 
-    log_probs: Tensor
+    log_probs: Tensor | None = None
     entropy: Tensor | None = None
     values: Tensor | None = None
 
 
 class ActorCritic:
-    """The policy, its value head on the policy's last hidden states, and ref_model: the policy without its adapter, or
-    a copy of it as it was. Log-probabilities are of softmax(logits / temperature), as completions were drawn."""
+    """The policy, its value head on the policy's last hidden states or a critic of its own, and ref_model: the policy
+    without its adapter, or a copy of it as it was. Log-probabilities are of softmax(logits / temperature), as
+    completions were drawn."""
 
-    def __init__(self, session: Any, detach_value: bool = True, with_entropy: bool = False) -> None:
+    def __init__(
+        self, session: Any, detach_value: bool = True, with_entropy: bool = False, own_critic: bool = False
+    ) -> None:
         import torch
 
         from training.server.loading import end_tokens
@@ -66,7 +71,9 @@ class ActorCritic:
             self.policy.gradient_checkpointing_enable({"use_reentrant": False})
             self.policy.enable_input_require_grads()
         self.trunk = self.remember_frozen_layers()
-        self.value_head = make_value_head(self.core.config.get_text_config().hidden_size, session)
+        self.critic = Critic(session, self.autocast, self.recompute) if own_critic else None
+        width = self.core.config.get_text_config().hidden_size
+        self.value_head = None if own_critic else make_value_head(width, session)
 
     def remember_frozen_layers(self) -> Any | None:
         """On a CPU, layers below the adapter see each completion once: what reference and learning start from."""
@@ -89,12 +96,17 @@ class ActorCritic:
 
     @property
     def parameters(self) -> list[Any]:
-        return self.learning(self.policy) + self.learning(self.value_head)
+        return list(self.named_parameters().values())
 
     def named_parameters(self) -> dict[str, Any]:
         """Everything that learns, by name: what a checkpoint holds."""
-        found = {f"policy.{name}": p for name, p in self.policy.named_parameters() if p.requires_grad}
-        return found | {f"value_head.{name}": p for name, p in self.value_head.named_parameters()}
+        values = {"value_model": self.critic.network} if self.critic else {"value_head": self.value_head}
+        return {
+            f"{part}.{name}": parameter
+            for part, module in ({"policy": self.policy} | values).items()
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
 
     def autocast(self) -> Any:
         import torch
@@ -103,7 +115,8 @@ class ActorCritic:
         return torch.autocast(self.session.machine.device, torch.bfloat16) if half else nullcontext()
 
     def say(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
-        """Log-probabilities, entropies and values of the completions' tokens, after one forward pass over all rows."""
+        """Log-probabilities, entropies and, with a value head, values of the completions' tokens, after one forward
+        pass over all rows."""
         import torch
 
         ids, attention, mask = padded(prompts, completions, self.policy.device)
@@ -112,10 +125,11 @@ class ActorCritic:
             hidden = hidden_states(self.core, ids, attention)
             quick = self.plain and not (self.with_entropy and torch.is_grad_enabled())
             found = read(self.core, hidden, ids, mask, self.temperature, quick)
-            states = hidden[:, :-1][mask[:, 1:]].float()
-            values = self.value_head(states.detach() if self.detach_value else states)[:, 0].float()
+            if self.value_head:
+                states = hidden[:, :-1][mask[:, 1:]].float()
+                found += (self.value_head(states.detach() if self.detach_value else states)[:, 0].float(),)
         self.policy.eval()
-        return Said(*(aligned(part, completions) for part in (*found, values)))
+        return Said(*(aligned(part, completions) for part in found))
 
     def look(self, prompts: Sequence[list[int]], completions: Sequence[list[int]]) -> Said:
         """The same without gradients, in batches of alike lengths."""
@@ -132,11 +146,11 @@ class ActorCritic:
         for rounding; in bf16 rounding is too coarse for that, and it looks."""
         import torch
 
-        completions = [one.tokens for one in drawn]
-        if self.session.machine.precision != "fp32" or any(one.values is None for one in drawn):
+        completions, kinds = [one.tokens for one in drawn], ["log_probs", "values"][: 2 if self.value_head else 1]
+        if self.session.machine.precision != "fp32" or any(getattr(one, kinds[-1]) is None for one in drawn):
             return self.look(prompts, completions)
         found = {}
-        for kind in ("log_probs", "values"):
+        for kind in kinds:
             numbers = [number for one in drawn for number in getattr(one, kind)]
             found[kind] = aligned(torch.tensor(numbers, device=self.policy.device), completions)
         return Said(**found)
@@ -158,12 +172,12 @@ def log_probs(model: Any, prompts: Sequence[list[int]], completions: Sequence[li
     return in_batches(prompts, completions, say).log_probs
 
 
-def in_batches(prompts: Sequence[list[int]], completions: Sequence[list[int]], say: Any) -> Said:
-    """What `say` finds in batches of alike lengths, without gradients."""
+def in_batches(prompts: Sequence[list[int]], completions: Sequence[list[int]], say: Any, beyond: int = 0) -> Said:
+    """What `say` finds in batches of alike lengths, without gradients; also of places `beyond` the last token."""
     import torch
 
     sizes = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
-    width, found = max(map(len, completions)), {}
+    width, found = max(map(len, completions)) + beyond, {}
     for batch in length_batches(sizes, LOOK_TOKENS):
         with torch.no_grad():
             said = say([prompts[at] for at in batch], [completions[at] for at in batch])
@@ -208,17 +222,17 @@ def padded(
     return ids, (columns < ends).long(), (columns >= starts) & (columns < ends)
 
 
-def completion_mask(completions: Sequence[list[int]], device: Any) -> Tensor:
-    """1.0 on every token of the completions, [completions, tokens]."""
+def completion_mask(completions: Sequence[list[int]], device: Any, beyond: int = 0) -> Tensor:
+    """1.0 on every token of the completions, and on so many places beyond it: [completions, tokens + beyond]."""
     import torch
 
-    sizes = torch.tensor(list(map(len, completions)), device=device)[:, None]
+    sizes = torch.tensor([len(one) + beyond for one in completions], device=device)[:, None]
     return (torch.arange(int(sizes.max()), device=device) < sizes).float()
 
 
-def aligned(values: Tensor, completions: Sequence[list[int]]) -> Tensor:
-    """One value a token, row after row, as [completions, tokens]."""
-    there = completion_mask(completions, values.device).bool()
+def aligned(values: Tensor, completions: Sequence[list[int]], beyond: int = 0) -> Tensor:
+    """One value a place, row after row, as [completions, tokens + beyond]."""
+    there = completion_mask(completions, values.device, beyond).bool()
     return values.float().new_zeros(there.shape).masked_scatter(there, values.float())
 
 

@@ -95,7 +95,14 @@ def drawn_flops(shape: Shape, config: Any, tokens: float) -> float:
     the reference, learned from. Completions that end earlier cost less, and rewards are not counted."""
     forward = 2.0 * (shape.body + shape.head)
     passes = getattr(config, "num_ppo_epochs", getattr(config, "num_iterations", 1))
-    return tokens * forward * (DRAWING + 2 + passes * (2 if config.lora else 3))
+    learning = passes * (2 if config.lora else 3)
+    valuing = 2.0 * shape.body * (1 + learning) if has_critic(config) else 0.0
+    return tokens * (forward * (DRAWING + 2 + learning) + valuing)
+
+
+def has_critic(config: Any) -> bool:
+    """Whether a value model as large as the policy learns beside it."""
+    return getattr(config, "value_model", "head") == "own"
 
 
 def pass_tokens(longest: int, rows: int, parted: bool) -> int:
@@ -176,6 +183,7 @@ def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_ou
     memory = weight_bytes(shape, config.lora, half, references(config)) + activation_bytes(
         shape, batch, passes_head, half
     )
+    memory += weight_bytes(shape, config.lora, half) if has_critic(config) else 0
     return {
         "seconds": round(seconds + START), "memory_bytes": int(memory + LIBRARIES), "steps": steps,
         "memory_available_bytes": gpu_memory() if not cpu else machine.available_ram(),

@@ -19,7 +19,7 @@ Data: prompts {"prompt": messages[, "reference": text, more columns for the rewa
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +52,11 @@ class Config(Watched):
     cliprange: Annotated[float, "how far a token's probability may move in one rollout, as a share"] = 0.2
     cliprange_value: Annotated[float, "how far a value may move in one rollout; 0: as far as it wants"] = 0.2
     vf_coef: Annotated[float, "how much the loss of the values counts"] = 0.1
+    value_model: Annotated[
+        Literal["head", "own"],
+        "head: two layers on the policy's states, quick; own: a model that begins as the reward model, which costs as "
+        "much again as the policy and learns more from each completion",
+    ] = "head"
     detach_value_head: Annotated[
         bool, "values are learned by their head alone; else they shape the policy's layers as well"
     ] = False
@@ -145,7 +150,7 @@ def drawing_problems(config: Any) -> list[str]:
 
 
 def train(config: Config, run_dir: Path) -> None:
-    """Train in `run_dir`; leaves the policy in run_dir/model, its value head beside it."""
+    """Train in `run_dir`; leaves the policy in run_dir/model, and its value head, where it has one, beside it."""
     run = Run(run_dir, config)
     from training.recipes.actor_critic import save_value_head
     from training.recipes.loop import Session
@@ -156,7 +161,8 @@ def train(config: Config, run_dir: Path) -> None:
     loop.resume(learner.load)
     Stop.first_step()
     loop.run_through(learner, config.rollout_size // config.num_generations)
-    loop.finish(learner.actor, lambda folder: save_value_head(learner.actor.value_head, folder))
+    head = learner.actor.value_head
+    loop.finish(learner.actor, lambda folder: head and save_value_head(head, folder))
 
 
 @dataclass
@@ -169,11 +175,12 @@ class Rollout:
     ended: list[bool]
     scores: list[Any]
     mask: Any
+    valued: Any  # where there are values: as mask, and behind the last token where the value model is its own
     said: Any  # by the policy that drew them: log_probs, values
     log_ratio: Any  # log π − log π_ref
     kl: Any
     advantages: Any
-    returns: Any
+    returns: Any  # as values
     seen: list[Any] = field(default_factory=list)  # of each row: what is kept of its completions, scored or not
     places: list[int] = field(default_factory=list)  # of these completions among all that were drawn
 
@@ -192,7 +199,8 @@ class Learner:
         from training.recipes.drawing import Drawing
 
         self.session, self.config = session, session.config
-        self.actor = ActorCritic(session, self.config.detach_value_head, bool(self.config.entropy_coef))
+        own_critic = self.config.value_model == "own"
+        self.actor = ActorCritic(session, self.config.detach_value_head, bool(self.config.entropy_coef), own_critic)
         self.drawing = Drawing(session, self.actor)
         self.optimizer = torch.optim.AdamW(self.actor.parameters, weight_decay=self.config.weight_decay, fused=True)
         self.kl = rl.KLController(self.config.kl_coef, self.config.kl_target, self.config.kl_horizon)
@@ -216,14 +224,17 @@ class Learner:
         kept = [at for at, score in enumerate(scores) if score.total is not None]
         prompts, drawn = [prompts[at] for at in kept], [drawn[at] for at in kept]
         completions = [one.tokens for one in drawn]
-        mask = completion_mask(completions, self.actor.policy.device)
+        mask = valued = completion_mask(completions, self.actor.policy.device)
         with self.session.clock("learn"):
             said = self.actor.recall(prompts, drawn)
+            if critic := self.actor.critic:
+                valued = completion_mask(completions, self.actor.policy.device, beyond=1)
+                said.values = critic.look(prompts, completions)
             log_ratio = (said.log_probs - self.actor.reference(prompts, completions)) * mask
         rollout = Rollout(
             [answers[at] for at in kept], prompts, completions, [one.ended for one in drawn],
-            [scores[at] for at in kept], mask, said, log_ratio, rl.kl(log_ratio, self.config.kl_estimator), None, None,
-            seen, kept,
+            [scores[at] for at in kept], mask, valued, said, log_ratio, rl.kl(log_ratio, self.config.kl_estimator),
+            None, None, seen, kept,
         )  # fmt: skip
         with torch.no_grad():
             self.judge(rollout)
@@ -231,20 +242,22 @@ class Learner:
 
     def judge(self, rollout: Rollout) -> None:
         """Rewards of tokens, and from them advantages and returns."""
-        config, mask = self.config, rollout.mask
+        config, mask, valued = self.config, rollout.mask, rollout.valued
         rewards = self.token_rewards(rollout)
         if config.whiten_rewards:
-            rewards = rl.whiten(rewards, mask, shift_mean=False)
-        advantages, rollout.returns = rl.gae(rewards, rollout.said.values, mask, config.gamma, config.lam)
+            rewards = rl.whiten(rewards, valued, shift_mean=False)
+        advantages, rollout.returns = rl.gae(rewards, rollout.said.values, valued, config.gamma, config.lam)
+        advantages = advantages[:, : mask.shape[1]] * mask
         rollout.advantages = rl.whiten(advantages, mask) if config.whiten_advantages else advantages
 
     def token_rewards(self, rollout: Rollout) -> Any:
-        """The KL at every token; scores of steps where steps end, of the whole at the last token."""
+        """The KL at every token; scores of steps where steps end, of the whole at the last place that has a value."""
         from training.recipes.scoring import pieces_of, token_at
 
-        rewards = -self.kl.coef * rollout.kl
+        rewards, last = rollout.valued.new_zeros(rollout.valued.shape), rollout.valued.sum(1).long() - 1
+        rewards[:, : rollout.kl.shape[1]] = -self.kl.coef * rollout.kl
         for at, score in enumerate(self.final_scores(rollout)):
-            rewards[at, len(rollout.completions[at]) - 1] += score
+            rewards[at, last[at]] += score
             if steps := rollout.scores[at].steps:
                 pieces = pieces_of(self.session.tokenizer, rollout.completions[at])
                 for character, value in steps:
@@ -291,31 +304,43 @@ class Learner:
         batch = sorted(batch, key=lambda at: len(rollout.prompts[at]) + len(rollout.completions[at]))
         tokens = sum(len(rollout.completions[at]) for at in batch)
         for start in range(0, len(batch), config.per_device_train_batch_size):
-            loss, parts = self.loss(rollout, batch[start : start + config.per_device_train_batch_size])
-            (loss / tokens).backward()
-            sums = {name: sums.get(name, 0.0) + value.item() / tokens for name, value in parts.items()}
+            for loss, parts in self.losses(rollout, batch[start : start + config.per_device_train_batch_size]):
+                (loss / tokens).backward()
+                for name, value in parts.items():
+                    sums[name] = sums.get(name, 0.0) + value.item() / tokens
         per_rollout = config.num_ppo_epochs * config.num_mini_batches
         return sums | {"grad_norm": update(self.optimizer, config, done, total * per_rollout)}
 
-    def loss(self, rollout: Rollout, rows: list[int]) -> tuple[Any, dict[str, Any]]:
-        """The loss summed over the tokens of these completions, and sums for the curves."""
+    def losses(self, rollout: Rollout, rows: list[int]) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Losses summed over the tokens of these completions, and sums for the curves. A value model of its own has a
+        loss of its own: its backward pass comes when the policy's is done with, and nothing is held for both."""
         config, width = self.config, max(len(rollout.completions[at]) for at in rows)
-        mask, old, old_values, advantages, returns = (
-            part[rows, :width]
-            for part in (
-                rollout.mask, rollout.said.log_probs, rollout.said.values, rollout.advantages, rollout.returns,
-            )
-        )  # fmt: skip
-        said = self.actor.say([rollout.prompts[at] for at in rows], [rollout.completions[at] for at in rows])
+        prompts, completions = ([part[at] for at in rows] for part in (rollout.prompts, rollout.completions))
+        mask, old, advantages = (
+            part[rows, :width] for part in (rollout.mask, rollout.said.log_probs, rollout.advantages)
+        )
+        said = self.actor.say(prompts, completions)
         policy, ratio, clipped = rl.policy_losses(said.log_probs, old, advantages, config.cliprange)
-        value, value_clipped = rl.value_losses(said.values, old_values, returns, config.cliprange_value)
-        whole = policy + config.vf_coef * value - config.entropy_coef * said.entropy
+        whole = policy - config.entropy_coef * said.entropy
         parts = {
-            "loss": whole, "loss/policy_avg": policy, "loss/value_avg": value, "policy/entropy_avg": said.entropy,
-            "policy/approxkl_avg": (said.log_probs - old) ** 2 / 2, "policy/clipfrac_avg": clipped,
-            "val/clipfrac_avg": value_clipped, "val/ratio": ratio,
+            "loss": whole, "loss/policy_avg": policy, "policy/entropy_avg": said.entropy,
+            "policy/approxkl_avg": (said.log_probs - old) ** 2 / 2, "policy/clipfrac_avg": clipped, "val/ratio": ratio,
         }  # fmt: skip
-        return (whole * mask).sum(), {name: (part.detach() * mask).sum() for name, part in parts.items()}
+        loss, sums = (whole * mask).sum(), {name: (part.detach() * mask).sum() for name, part in parts.items()}
+        if critic := self.actor.critic:
+            yield loss, sums
+            yield self.value_loss(rollout, rows, critic.say(prompts, completions))
+        else:
+            value_loss, value_sums = self.value_loss(rollout, rows, said.values)
+            yield loss + value_loss, sums | value_sums | {"loss": sums["loss"] + value_sums["loss"]}
+
+    def value_loss(self, rollout: Rollout, rows: list[int], values: Any) -> tuple[Any, dict[str, Any]]:
+        config, width = self.config, values.shape[1]
+        valued, old, returns = (part[rows, :width] for part in (rollout.valued, rollout.said.values, rollout.returns))
+        value, clipped = rl.value_losses(values, old, returns, config.cliprange_value)
+        loss = (config.vf_coef * value * valued).sum()
+        parts = {"loss/value_avg": value, "val/clipfrac_avg": clipped}
+        return loss, {"loss": loss.detach()} | {name: (part.detach() * valued).sum() for name, part in parts.items()}
 
     def curves(self, rollout: Rollout) -> dict[str, float]:
         """What a rollout was like, under TRL's names."""
@@ -336,7 +361,7 @@ class Learner:
                 "objective/non_score_reward": kl_reward,
                 "objective/rlhf_reward": score + kl_reward,
                 "kl_coef": self.kl.coef,
-                "val/explained_variance": rl.explained_variance(rollout.said.values, rollout.returns, mask),
+                "val/explained_variance": rl.explained_variance(rollout.said.values, rollout.returns, rollout.valued),
                 "val/num_eos_tokens": sum(rollout.ended),
                 "completions/mean_length": sum(lengths) / count,
                 "completions/max_length": max(lengths),

@@ -95,8 +95,10 @@ def test_the_optima_differ_enough_to_tell(world):
     assert all(distance(p, q) > 4 * CLOSE for at, p in enumerate(places) for q in places[:at])
 
 
-def test_ppo_goes_to_the_optimum(trained, world):
-    policy = trained("ppo", max_steps=60, learning_rate=0.02, kl_coef=BETA, num_ppo_epochs=1, **PPO)
+@pytest.mark.parametrize("value_model", ["head", "own"])
+def test_ppo_goes_to_the_optimum(trained, world, value_model):
+    settings = PPO | {"value_model": value_model}
+    policy = trained("ppo", max_steps=60, learning_rate=0.02, kl_coef=BETA, num_ppo_epochs=1, **settings)
     assert distance(policy, optimum(answers(world), BETA)) <= CLOSE
 
 

@@ -66,6 +66,19 @@ def test_a_reward_model_scores_the_chat_it_would_be_served(make_judged, judges):
     assert score.total == pytest.approx(2 * plain, abs=1e-4)
 
 
+def test_a_value_model_of_its_own_begins_as_the_reward_model(make_judged):
+    learner = learner_of(make_judged("length 0.1; reward_model:taste-v1 2", value_model="own", lora=False))
+    told = answers("Yes, gladly.", "No.")
+    chat, row = learner.session.chat, told[0].row
+    whole = [chat.tokens(row["prompt"] + [{"role": "assistant", "content": one.text}]) for one in told]
+    values = learner.actor.critic.look([ids[:2] for ids in whole], [ids[2:] for ids in whole])
+    for at, score in enumerate(learner.drawing.rewards(told)):
+        wanted = 2 * score.parts["reward_model:taste-v1"]
+        assert values[at, len(whole[at]) - 2].item() == pytest.approx(wanted, abs=1e-4)
+    plain = learner_of(make_judged("length 0.1", value_model="own")).actor.critic
+    assert not plain.core.score.weight.any()  # no reward model to begin as
+
+
 def test_an_outcome_reward_model_reads_the_end_of_the_solution(make_judged):
     rewards = learner_of(make_judged("orm:right-v1 1")).drawing.rewards
     one, other = rewards(answers("\n".join(STEPS), STEPS[0]))

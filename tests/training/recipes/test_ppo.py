@@ -143,24 +143,29 @@ def filled(learner, prompts, completions, returns=0.0):
     from training.recipes.actor_critic import completion_mask
 
     said, mask = learner.actor.look(prompts, completions), completion_mask(completions, "cpu")
+    valued = mask
+    if critic := learner.actor.critic:
+        said.values, valued = critic.look(prompts, completions), completion_mask(completions, "cpu", beyond=1)
     blank = torch.zeros_like(mask)
     kwargs = {"answers": [], "ended": [], "scores": [], "log_ratio": blank, "kl": blank}
     return ppo.Rollout(
         prompts=prompts,
         completions=completions,
         mask=mask,
+        valued=valued,
         said=said,
         advantages=blank,
-        returns=blank + returns,
+        returns=torch.zeros_like(valued) + returns,
         **kwargs,
     )
 
 
 def gradient(learner, rollout, side):
     learner.optimizer.zero_grad()
-    loss, _ = learner.loss(rollout, [0, 1])
-    loss.backward()
-    module = {"policy": learner.actor.policy, "value": learner.actor.value_head}[side]
+    for loss, _ in learner.losses(rollout, [0, 1]):
+        loss.backward()
+    critic = learner.actor.critic
+    module = {"policy": learner.actor.policy, "value": critic.network if critic else learner.actor.value_head}[side]
     return sum(p.grad.abs().sum().item() for p in module.parameters() if p.grad is not None)
 
 
@@ -177,6 +182,48 @@ def test_gradients_of_values_stay_where_they_belong(make_ppo):
         right.returns, right.advantages = right.said.values.clone(), torch.ones_like(right.mask)
         assert gradient(learner, right, "value") == pytest.approx(0, abs=1e-3)  # the policy's loss never gets there
         assert gradient(learner, right, "policy") > 0
+
+
+def test_policy_and_value_model_of_its_own_learn_apart(make_ppo):
+    learner = learner_of(make_ppo(value_model="own"))
+    torch.nn.init.normal_(learner.actor.critic.core.score.weight)
+    rollout = filled(learner, [[5, 6, 7], [5]], [[8, 9, 10], [8, 9, 10, 11]], returns=3.0)
+    assert gradient(learner, rollout, "value") > 0 and gradient(learner, rollout, "policy") == 0
+    rollout.returns, rollout.advantages = rollout.said.values.clone(), torch.ones_like(rollout.mask)
+    assert gradient(learner, rollout, "value") == pytest.approx(0, abs=1e-3)
+    assert gradient(learner, rollout, "policy") > 0
+
+
+@pytest.mark.parametrize("lora", [True, False])
+def test_values_of_a_model_of_its_own_are_those_of_what_was_said_so_far(make_ppo, lora):
+    critic = learner_of(make_ppo(value_model="own", lora=lora)).actor.critic
+    torch.nn.init.normal_(critic.core.score.weight)
+    prompts, completions = [[5, 6, 7], [5], [9, 4]], [[8, 9, 10], [8, 9, 10, 11], [3]]
+    values = critic.look(prompts, completions)
+    assert values.shape == (3, 5)
+    for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        for said in range(len(completion) + 1):
+            ids = torch.tensor([prompt + completion[:said]])
+            with torch.no_grad():
+                plain = critic.network(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0]
+            assert values[row, said].item() == pytest.approx(plain.item(), abs=1e-4)
+        assert (values[row, len(completion) + 1 :] == 0).all()
+
+
+def test_with_a_value_model_of_its_own_the_score_comes_when_all_was_said(make_ppo):
+    learner = learner_of(make_ppo(value_model="own", kl_coef=0.5, lam=1.0, whiten_advantages=False))
+    rollout = learner.roll_out(learner.session.train_rows.rows[:4], 1)
+    rollout.kl = torch.full_like(rollout.mask, 0.25) * rollout.mask
+    for score in rollout.scores:
+        score.total = 2.5
+    learner.judge(rollout)
+    for at, completion in enumerate(rollout.completions):
+        size = len(completion)
+        left = [2.5 - 0.125 * (size - t) for t in range(size + 1)]  # of the score, after the KL still to come
+        assert rollout.returns[at, : size + 1].tolist() == pytest.approx(left, abs=1e-5)
+        gained = rollout.returns[at, :size] - rollout.said.values[at, :size]
+        assert torch.allclose(rollout.advantages[at, :size], gained, atol=1e-5)
+    assert (rollout.advantages * (1 - rollout.mask) == 0).all()
 
 
 def test_the_reference_never_moves(make_ppo):
@@ -211,9 +258,11 @@ class Killed(BaseException):
     """In place of a signal that leaves no time for anything."""
 
 
-@pytest.mark.parametrize("moment", ["roll_out", "learn", "save"])
-def test_a_run_that_dies_ends_as_one_that_did_not_to_the_last_bit(make_ppo, monkeypatch, moment):
-    whole, killed = make_ppo(**SETTINGS), make_ppo(**SETTINGS)
+@pytest.mark.parametrize(
+    ("moment", "value_model"), [("roll_out", "head"), ("learn", "head"), ("learn", "own"), ("save", "head")]
+)
+def test_a_run_that_dies_ends_as_one_that_did_not_to_the_last_bit(make_ppo, monkeypatch, moment, value_model):
+    whole, killed = (make_ppo(**SETTINGS, value_model=value_model) for _ in range(2))
     train_here(whole)
     with monkeypatch.context() as patch:
         plain, calls = getattr(ppo.Learner, moment), []
@@ -256,7 +305,8 @@ def assert_equal_runs(one, other):
     for step, values in ours.items():
         assert {name: theirs[step][name] for name in values} == values, step
     assert_equal_weights(one / "model", other / "model")
-    assert_equal_weights(one / "model" / "value_head", other / "model" / "value_head")
+    if (one / "model" / "value_head").exists():
+        assert_equal_weights(one / "model" / "value_head", other / "model" / "value_head")
     assert {key: result(one)[key] for key in ("tokens", "gold")} == {
         key: result(other)[key] for key in ("tokens", "gold")
     }
