@@ -5,6 +5,7 @@ BENCH_MODEL=/folder BENCH_LAYERS=4 BENCH_RUNS=3 BENCH_STEPS=6 BENCH_PEER=/python
 
 BENCH_LAYERS keeps the first layers only, for a small machine. All weights learn, in fp32, without recomputation. The
 reward model has a head at random: it is there for its cost. How high a reward both reach is for `ppo_reward` to say.
+`ours` has its value head on the policy; `ours_own` a value model of its own, as TRL does.
 """
 
 import json
@@ -22,6 +23,7 @@ RUNS = int(os.environ.get("BENCH_RUNS", 3))
 LAYERS = int(os.environ.get("BENCH_LAYERS", 0))  # 0: all
 STEPS = int(os.environ.get("BENCH_STEPS", 6))
 PACKAGES = ("torch==2.13.0", "trl==1.12.0")
+OURS = {"ours": "head", "ours_own": "own"}
 THINGS = ("a river", "the moon", "bread", "a bicycle", "winter", "an orchestra", "rust", "a lighthouse")
 
 
@@ -55,7 +57,7 @@ def main() -> None:
         folder = Path(name)
         make_models(start, folder)
         task = Task(folder, prompts(), STEPS)
-        found = [{"ours": by_us(task, n), "trl": by_trl(task, n, peer)} for n in range(RUNS)]
+        found = [by_all(task, n, peer) for n in range(RUNS)]
     print(json.dumps({"benchmark": "ppo_peer", "model": start.name, "layers": LAYERS or "all", **figures(task, found)}))
 
 
@@ -80,12 +82,18 @@ def prompts() -> list[dict]:
     return [{"prompt": [{"role": "user", "content": ask.format(thing)}]} for ask in asked for thing in THINGS]
 
 
-def by_us(task: Task, seed: int) -> dict:
+def by_all(task: Task, seed: int, peer: str) -> dict[str, dict]:
+    ours = {name: by_us(task, seed, value_model) for name, value_model in OURS.items()}
+    return ours | {"trl": by_trl(task, seed, peer)}
+
+
+def by_us(task: Task, seed: int, value_model: str) -> dict:
     """The mean score of each rollout, its seconds and seconds of CPU, and the peak of memory."""
-    run_dir = task.folder / f"ours-{seed}"
+    run_dir = task.folder / f"ours-{value_model}-{seed}"
     write_rows(run_dir / "dataset" / "train.jsonl", task.rows)
     write_rows(run_dir / "dataset" / "eval.jsonl", [])
     settings = task.settings | {"rewards": "reward_model:judge 1", "max_completion_length": task.length}
+    settings |= {"value_model": value_model}
     settings |= {"max_steps": task.rollouts, "seed": seed, "rollouts_kept": 0}
     settings |= {"lora": False, "precision": "fp32", "gradient_checkpointing": "off", "warmup_ratio": 0.0}
     settings |= {"save_steps": 0, "sample_every": 0, "max_length": 256}
@@ -130,14 +138,17 @@ def by_trl(task: Task, seed: int, peer: str) -> dict:
 def figures(task: Task, found: list[dict]) -> dict:
     """Medians over runs; the first rollout warms up and does not count. Seconds of CPU hold on a busy machine too."""
     told: dict = {"rollouts": task.rollouts, "completions": task.completions, "runs": len(found)}
-    for name in ("ours", "trl"):
+    for name in (*OURS, "trl"):
         for clock in ("seconds", "cpu"):
             taken = statistics.median(statistics.median(run[name][clock][-(task.rollouts - 1) :]) for run in found)
             told[f"{name}_{clock}_a_rollout"] = round(taken, 2)
         told[f"{name}_peak_gb"] = round(statistics.median(run[name]["peak"] for run in found) / 1e9, 2)
-    for clock in ("seconds", "cpu"):
-        told[f"times_{clock}"] = round(told[f"trl_{clock}_a_rollout"] / told[f"ours_{clock}_a_rollout"], 2)
-    return told | {"memory_share": round(told["ours_peak_gb"] / told["trl_peak_gb"], 2)}
+    for name in OURS:
+        for clock in ("seconds", "cpu"):
+            times = told[f"trl_{clock}_a_rollout"] / told[f"{name}_{clock}_a_rollout"]
+            told[f"{name}_times_{clock}"] = round(times, 2)
+        told[f"{name}_memory_share"] = round(told[f"{name}_peak_gb"] / told["trl_peak_gb"], 2)
+    return told
 
 
 if __name__ == "__main__":

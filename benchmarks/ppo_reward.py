@@ -4,6 +4,7 @@ PROVING_GROUND=/folder PROVING_GROUND_SIZE=minute BENCH_RUNS=3 BENCH_STEPS=40 py
 
 The reward is a reward model that learned from pairs of a right and a wrong solution. Both start from the same policy,
 with the same settings, the seed of each run its own. Said are the mean scores of the first and of the last rollouts.
+`ours` has its value head on the policy; `ours_own` a value model that begins as the reward model, as TRL does.
 """
 
 import json
@@ -15,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks._ground import standing
-from benchmarks.ppo_peer import PACKAGES, Task, by_trl, by_us
+from benchmarks.ppo_peer import OURS, PACKAGES, Task, by_all
 from benchmarks.prm_peer import peer_environment
 from training.provingground.ground import LEARN, Ground
 from training.provingground.problems import SEPARATOR
@@ -35,9 +36,9 @@ def main() -> None:
         shutil.copytree(reward_model(ground), folder / "reward")
         rows = [{"prompt": problem.messages} for problem in ground.problems(2000, "rl")]
         task = Task(folder, rows, STEPS, **LEARNING)
-        found = [{"ours": by_us(task, seed), "trl": by_trl(task, seed, peer)} for seed in range(1, RUNS + 1)]
+        found = [by_all(task, seed, peer) for seed in range(1, RUNS + 1)]
     told: dict = {"rollouts": STEPS, "completions": task.completions, "runs": RUNS}
-    for name in ("ours", "trl"):
+    for name in (*OURS, "trl"):
         for when, part in (("first", slice(LAST)), ("last", slice(-LAST, None))):
             told[f"{name}_{when}"] = [round(statistics.mean(run[name]["scores"][part]), 3) for run in found]
         told[f"{name}_seconds_a_rollout"] = round(

@@ -9,8 +9,11 @@ From these and from the values V(s_t) come advantages A_t (GAE), and for some ep
 
     loss = mean_t −min( ρ_t A_t, clip(ρ_t, 1−ε, 1+ε) A_t ) + vf_coef · ½ max( (V−R)², (V_clipped−R)² )
 
-with ρ_t = π/π_old. The KL is a reward, so it is never differentiated: with k1, above, the expected gradient is exactly
-that of the objective. With k3 in its place it is not. Its mean is the KL too, but as a reward its policy gradient is
+with ρ_t = π/π_old. V is a head on the policy's states, or a value model of its own that begins as the reward model and
+reads the completion's end as well: there the score comes behind the last token.
+
+The KL is a reward, so it is never differentiated: with k1, above, the expected gradient is exactly that of the
+objective. With k3 in its place it is not. Its mean is the KL too, but as a reward its policy gradient is
 ∇KL(π‖π_ref) − ∇KL(π_ref‖π), which vanishes near π_ref: there k3 hardly holds the policy back. k1 is the default.
 
 Papers: Schulman et al. 2017, https://arxiv.org/abs/1707.06347; Ouyang et al. 2022, step 3,

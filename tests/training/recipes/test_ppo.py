@@ -10,6 +10,7 @@ import pytest
 from tests.training.recipes.conftest import curve, metrics, result, rollouts, start, train_here, write_rows
 from training.recipes import ppo, recipe, rl
 from training.recipes.config import read
+from training.recipes.preflight import preflight
 from training.recipes.run import Run
 
 torch = pytest.importorskip("torch")
@@ -224,6 +225,14 @@ def test_with_a_value_model_of_its_own_the_score_comes_when_all_was_said(make_pp
         gained = rollout.returns[at, :size] - rollout.said.values[at, :size]
         assert torch.allclose(rollout.advantages[at, :size], gained, atol=1e-5)
     assert (rollout.advantages * (1 - rollout.mask) == 0).all()
+
+
+def test_the_estimate_knows_what_a_value_model_of_its_own_costs(make_ppo):
+    seconds, memory = (
+        [preflight(make_ppo(value_model=kind, lora=False, max_steps=4000))["estimate"][name] for kind in ("head", "own")]
+        for name in ("seconds", "memory_bytes")
+    )
+    assert seconds[1] > 1.2 * seconds[0] and memory[1] > memory[0]
 
 
 def test_the_reference_never_moves(make_ppo):
