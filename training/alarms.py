@@ -11,6 +11,8 @@ from training.hacking import Evaluation, length_explains, overoptimised, repetit
 WINDOW = 10  # points in a mean
 NOISE = 4  # standard errors: a run is looked at at every line, so rare chances come up
 CHANCE_AFTER = 40  # points seen before "stuck at chance" may be said
+STUCK, LEARNING = 0.54, 0.6  # accuracies: as good as chance, and what a run that learns has by then
+SURE = 2  # standard errors
 COLLAPSED = 0.1  # of the entropy there was, where there was
 UNDECIDED = 0.1  # nats a token or more
 MOST_EVALUATIONS = 200
@@ -95,8 +97,11 @@ class Watch:
         name = next((name for name in ACCURACY if name in values), None)
         if name is None or self.seen[name] < CHANCE_AFTER:
             return ""
-        share = fmean(self.recent(name, 2 * WINDOW))
-        return f"After {self.seen[name]} log lines the accuracy is {share:.2f}: chance is 0.50." if share < 0.54 else ""
+        recent = self.recent(name, 2 * WINDOW)
+        share, error = fmean(recent), sqrt(variance(recent) / len(recent))
+        if share >= STUCK or share + SURE * error >= LEARNING:  # a batch of few pairs says little
+            return ""
+        return f"After {self.seen[name]} log lines the accuracy is {share:.2f}: chance is 0.50."
 
     def blind_to_bad(self, values: dict[str, Any]) -> str:
         """Bad steps are there, and after CHANCE_AFTER log lines hardly any is called bad."""

@@ -112,6 +112,17 @@ def test_both_log_probabilities_falling_is_an_alarm_and_one_is_not():
     assert watch(lambda s: {"logps/chosen": -60 + 0.1 * s, "logps/rejected": -60 - 0.6 * s}) == {}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_batches_of_few_pairs_do_not_make_a_run_that_learns_look_stuck(seed):
+    draw = random.Random(seed)
+
+    def of_four(share):
+        return {"accuracy": sum(draw.random() < share for _ in range(4)) / 4}
+
+    assert "chance" not in watch(lambda step: of_four(min(0.68, 0.5 + step / 150)))
+    assert "chance" in watch(lambda _: of_four(0.5))
+
+
 def test_an_accuracy_stuck_at_chance_is_an_alarm():
     n = noise()
     stuck = watch(lambda s: {"accuracy": 0.5 + 0.25 * n()})
