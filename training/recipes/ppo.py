@@ -57,8 +57,8 @@ class Config(Watched):
     vf_coef: Annotated[float, "how much the loss of the values counts"] = 0.1
     value_model: Annotated[
         Literal["head", "own"],
-        "head: two layers on the policy's states, quick; own: a model that begins as the reward model, foretells better "
-        "and costs as much again as the policy",
+        "head: two layers on the policy's states, quick; own: a model that begins as the reward model, foretells "
+        "better and costs as much again as the policy",
     ] = "head"
     detach_value_head: Annotated[
         bool, "values are learned by their head alone; else they shape the policy's layers as well"
