@@ -165,6 +165,16 @@ class Watch:
         return median(self.recent(name)) if self.seen.get(name) else USUAL_LENGTH
 
 
+def disproved(alarm: dict[str, Any], values: dict[str, Any]) -> bool:
+    """Whether a run that was said to be stuck at chance has learned since, as held-out pairs say.
+
+    >>> disproved({"kind": "chance"}, {"eval_accuracy": 0.7}), disproved({"kind": "chance"}, {"eval_accuracy": 0.52})
+    (True, False)
+    """
+    found = [values.get(f"eval_{name}") for name in ACCURACY]
+    return alarm["kind"] == "chance" and any(isinstance(one, int | float) and one >= LEARNING for one in found)
+
+
 def broken(values: dict[str, Any]) -> str:
     names = [name for name in ("loss", "eval_loss") if values.get(name) in ("NaN", "Infinity", "-Infinity")]
     return f"{names[0]} is {values[names[0]]}, not a number any more." if names else ""

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from training import rollouts
-from training.alarms import Watch
+from training.alarms import Watch, disproved
 from training.children import Child
 from training.metrics import KEEP_EVERY, catch_up
 from training.models import Metric, Sample, TrainingJob
@@ -109,7 +109,8 @@ class Follower:
         for line, record in metrics:
             self.job.latest |= record["values"]
             if line >= self.watched:  # not when a piece comes again because it could not be stored
-                self.job.alarms += self.watch.feed(record["step"], record["values"])
+                standing = [alarm for alarm in self.job.alarms if not disproved(alarm, record["values"])]
+                self.job.alarms = standing + self.watch.feed(record["step"], record["values"])
                 self.watched = line + 1
         last = metrics[-1][1]
         known = {"step": last["step"], "total": last.get("total") or 0, "eta": last.get("eta")}

@@ -5,8 +5,12 @@ import random
 
 import pytest
 
+from annotation.store import store
 from training.alarms import Watch
+from training.follow import Follower
 from training.tail import Tail, last_bytes, parse
+
+pytest_plugins = ["tests.training.pages"]
 
 
 def line(step, **values):
@@ -110,6 +114,20 @@ def test_both_log_probabilities_falling_is_an_alarm_and_one_is_not():
     both = watch(lambda s: {"logps/chosen": -60 - 0.4 * s + 8 * n(), "logps/rejected": -60 - 0.6 * s + 8 * n()})
     assert list(both) == ["logps_falling"] and "nats" in both["logps_falling"]["message"]
     assert watch(lambda s: {"logps/chosen": -60 + 0.1 * s, "logps/rejected": -60 - 0.6 * s}) == {}
+
+
+@pytest.mark.django_db
+def test_a_run_that_held_out_pairs_show_to_learn_is_no_longer_called_stuck(make_job, write_run):
+    job = make_job(recipe_name="reward_model", status="running", worker="w")
+    stuck = "".join(line(step, accuracy=0.5) for step in range(1, 46))
+    follower = None
+    for more, alarms in ((line(46, eval_accuracy=0.52), ["chance"]), (line(47, eval_accuracy=0.7), [])):
+        stuck += more
+        write_run(job, metrics__jsonl=stuck)
+        follower = follower or Follower(job, store().work(job.run_dir))
+        follower.read(everything=True)
+        job.refresh_from_db()
+        assert [alarm["kind"] for alarm in job.alarms] == alarms
 
 
 @pytest.mark.parametrize("seed", range(20))
