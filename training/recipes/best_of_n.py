@@ -51,7 +51,7 @@ PRESETS = {
 
 def problems(config: Config) -> list[str]:
     """What is wrong with these settings, one sentence each; nothing where they are fine."""
-    from training.recipes.ppo import drawing_problems
+    from training.recipes.drawing import drawing_problems
 
     return common_problems(config) + drawing_problems(config)
 

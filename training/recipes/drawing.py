@@ -8,7 +8,7 @@ from typing import Any
 from training.recipes.generate import Drawn, draw
 from training.recipes.learned import Rewards
 from training.recipes.scoring import Answer, part_means
-from training.recipes.watching import Watcher, told
+from training.recipes.watching import Watcher, gold_problems, told
 
 Row = dict[str, Any]
 
@@ -54,3 +54,34 @@ class Drawing:
         found["completions/clipped_ratio"] = 1 - sum(one.ended for one in drawn) / len(drawn)
         found["completions/mean_length"] = sum(lengths) / len(lengths)
         return {f"eval_{name}": value for name, value in found.items()}
+
+
+def rollout_problems(config: Any) -> list[str]:
+    """Of the settings of recipes that draw completions and learn from them, rollout after rollout."""
+    found = drawing_problems(config) + gold_problems(config)
+    if config.num_generations > 0 and config.rollout_size % config.num_generations:
+        n, size = config.num_generations, config.rollout_size
+        found.append(f"num_generations {n} must divide the {size} completions of a rollout")
+    return found
+
+
+def drawing_problems(config: Any) -> list[str]:
+    """Of the settings that all recipes share which draw completions and score them."""
+    from training import rewards
+
+    found = []
+    for name in ("num_generations", "max_completion_length", "temperature"):
+        if getattr(config, name) <= 0:
+            found.append(f"{name} must be above 0, not {getattr(config, name)}")
+    if config.rollouts_kept < 0:
+        found.append(f"rollouts_kept must not be negative, not {config.rollouts_kept}; 0 keeps none")
+    if config.max_completion_length >= config.max_length:
+        found.append(
+            f"max_completion_length {config.max_completion_length} leaves no room for a prompt in max_length "
+            f"{config.max_length}; lower the one or raise the other"
+        )
+    try:
+        rewards.parse(config.rewards)
+    except ValueError as error:
+        found.append(f"rewards: {error}")
+    return found

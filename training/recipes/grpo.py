@@ -99,7 +99,7 @@ def problems(config: Config) -> list[str]:
 
 
 def group_problems(config: GroupConfig) -> list[str]:
-    from training.recipes.ppo import rollout_problems
+    from training.recipes.drawing import rollout_problems
 
     found = common_problems(config) + rollout_problems(config)
     if config.num_generations == 1:

@@ -63,7 +63,7 @@ PRESETS = {
 
 def problems(config: Config) -> list[str]:
     """What is wrong with these settings, one sentence each; nothing where they are fine."""
-    from training.recipes.ppo import rollout_problems
+    from training.recipes.drawing import rollout_problems
 
     found = common_problems(config) + rollout_problems(config)
     if config.num_generations == 1:

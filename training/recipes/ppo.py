@@ -29,8 +29,9 @@ from typing import Annotated, Any, Literal
 
 from training.recipes import rl
 from training.recipes.config import common_problems
+from training.recipes.drawing import rollout_problems
 from training.recipes.run import Run, Stop, main
-from training.recipes.watching import Watched, gold_problems
+from training.recipes.watching import Watched
 
 DATA = "prompts"
 MAKES = "policy"
@@ -118,37 +119,6 @@ def problems(config: Config) -> list[str]:
     for name in ("cliprange", "kl_target", "clip_scores"):
         if (value := getattr(config, name)) is not None and value <= 0:
             found.append(f"{name} must be above 0, not {value}" + "; leave it empty for none" * (name != "cliprange"))
-    return found
-
-
-def rollout_problems(config: Any) -> list[str]:
-    """Of the settings of recipes that draw completions and learn from them, rollout after rollout."""
-    found = drawing_problems(config) + gold_problems(config)
-    if config.num_generations > 0 and config.rollout_size % config.num_generations:
-        n, size = config.num_generations, config.rollout_size
-        found.append(f"num_generations {n} must divide the {size} completions of a rollout")
-    return found
-
-
-def drawing_problems(config: Any) -> list[str]:
-    """Of the settings that all recipes share which draw completions and score them."""
-    from training import rewards
-
-    found = []
-    for name in ("num_generations", "max_completion_length", "temperature"):
-        if getattr(config, name) <= 0:
-            found.append(f"{name} must be above 0, not {getattr(config, name)}")
-    if config.rollouts_kept < 0:
-        found.append(f"rollouts_kept must not be negative, not {config.rollouts_kept}; 0 keeps none")
-    if config.max_completion_length >= config.max_length:
-        found.append(
-            f"max_completion_length {config.max_completion_length} leaves no room for a prompt in max_length "
-            f"{config.max_length}; lower the one or raise the other"
-        )
-    try:
-        rewards.parse(config.rewards)
-    except ValueError as error:
-        found.append(f"rewards: {error}")
     return found
 
 
