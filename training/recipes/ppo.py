@@ -52,7 +52,7 @@ class Config(Watched):
     kl_horizon: Annotated[int, "with kl_target: completions in which kl_coef can about double"] = 10_000
     kl_estimator: Annotated[Literal["k1", "k3"], "k1 leads to the optimum; k3 varies less and does not"] = "k1"
     gamma: Annotated[float, "how much a reward counts one token earlier"] = 1.0
-    lam: Annotated[float, "1 trusts rewards, 0 trusts the value head"] = 0.95
+    lam: Annotated[float, "1 trusts rewards, 0 trusts values"] = 0.95
     cliprange: Annotated[float, "how far a token's probability may move in one rollout, as a share"] = 0.2
     cliprange_value: Annotated[float, "how far a value may move in one rollout; 0: as far as it wants"] = 0.2
     vf_coef: Annotated[float, "how much the loss of the values counts"] = 0.1

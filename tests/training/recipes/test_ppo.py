@@ -211,6 +211,17 @@ def test_values_of_a_model_of_its_own_are_those_of_what_was_said_so_far(make_ppo
         assert (values[row, len(completion) + 1 :] == 0).all()
 
 
+def test_a_value_model_of_its_own_learns_and_is_in_the_checkpoint(make_ppo, tmp_path):
+    learner, again = (learner_of(make_ppo(value_model="own")) for _ in range(2))
+    for step in (1, 2):  # the first warms up
+        learner.learn(learner.roll_out(learner.session.train_rows.rows[:4], step), step, 4)
+    values = [one.actor.critic.look([[5, 6]], [[8, 9]]) for one in (learner, again)]
+    assert not torch.allclose(*values, atol=1e-4)
+    learner.save(tmp_path, tokens=0)
+    again.load(tmp_path)
+    assert torch.equal(values[0], again.actor.critic.look([[5, 6]], [[8, 9]]))
+
+
 def test_with_a_value_model_of_its_own_the_score_comes_when_all_was_said(make_ppo):
     learner = learner_of(make_ppo(value_model="own", kl_coef=0.5, lam=1.0, whiten_advantages=False))
     rollout = learner.roll_out(learner.session.train_rows.rows[:4], 1)
