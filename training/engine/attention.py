@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from training.engine.recompute import again, kind_of
 from training.engine.tree import Segment, Tree
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ class Layout:
         found = []
         queries, keys, values = (part.split(self.sizes, dim=2) for part in (query, key, value))
         for at, (segment, path) in enumerate(zip(self.segments, self.paths, strict=True)):
-            seen = [queries[at], *(joined([part[one] for one in (*path, at)], dim=2) for part in (keys, values))]
+            small = self.device_type == "cpu" and self.sizes[at] * (segment.depth + self.sizes[at]) < SMALL
+            kind = torch.float32 if small else kind_of(query)
+            seen = (whole([part[one] for one in (*path, at)], kind, dim=2) for part in (keys, values))
             options = {"attn_mask": self.mask(segment)} if path else {"is_causal": True}
-            if small := self.device_type == "cpu" and self.sizes[at] * (segment.depth + self.sizes[at]) < SMALL:
-                seen = [part.float() for part in seen]
             with torch.autocast(self.device_type, enabled=not small and torch.is_autocast_enabled(self.device_type)):
-                found.append(attention(*seen, scale=scale, enable_gqa=True, **options).to(query.dtype))
-        return torch.cat(found, dim=2).transpose(1, 2)
+                found.append(attention(queries[at].to(kind), *seen, scale=scale, enable_gqa=True, **options))
+        return whole([part.transpose(1, 2) for part in found], kind_of(query), dim=1)
 
     def mask(self, segment: Segment) -> Tensor:
         """[queries, keys]: all that is before the segment, and of itself what is not ahead."""
@@ -54,6 +55,15 @@ class Layout:
             seen = torch.ones(queries, before + queries, dtype=torch.bool, device=self.device).tril(before)
             self.masks[queries, before] = seen
         return self.masks[queries, before]
+
+
+def whole(parts: list[Tensor], kind: Any, dim: int) -> Tensor:
+    """As one tensor of one type, of which autograd keeps the parts alone."""
+    made = joined([part.to(kind) for part in parts], dim)
+    if made is parts[0]:
+        return made
+    parts = [part.detach() for part in parts]
+    return again(made, lambda: joined([part.to(kind) for part in parts], dim))
 
 
 def joined(parts: list[Tensor], dim: int) -> Tensor:

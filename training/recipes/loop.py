@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from training.engine import sharing
+from training.engine import recompute, sharing
 from training.recipes import head, machine, rows, source_of, trunk, weights
 from training.recipes.chat import Chat
 from training.recipes.clock import Clock
@@ -155,8 +155,12 @@ class Session:
                 layer.cast_input_dtype_enabled = False  # autocast chooses the type; PEFT would go to fp32 and back
 
     def share_prompts(self, model: Any) -> None:
-        """Let a model pass each token of a batch once, as the settings say."""
-        if self.machine.device == "cpu" and self.config.shared_prompts != "off":
+        """Let a model pass each token of a batch once, as the settings say, and keep less of it."""
+        if self.machine.device != "cpu":
+            return
+        if recompute.install(model.base_model):
+            self.saves.append(recompute.SAVES)
+        if self.config.shared_prompts != "off":
             self.tallies.append(sharing.share(model.base_model, always=self.config.shared_prompts == "on"))
 
     def savings(self) -> list[str]:

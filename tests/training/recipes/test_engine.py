@@ -23,15 +23,17 @@ PROMPTS = some.lists(
 
 @pytest.fixture(scope="module")
 def networks():
-    """Each build twice: plain, and sharing."""
+    """Each build twice: plain, and sharing and keeping less."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+    from training.engine import recompute
     from training.engine.sharing import share
 
     torch.manual_seed(0)
     builds = [LlamaForCausalLM(LlamaConfig(**SIZE)), Qwen3ForCausalLM(Qwen3Config(**SIZE, head_dim=16))]
     pairs = [(build, copy.deepcopy(build)) for build in builds]
+    assert all(recompute.install(sharing.model) for _, sharing in pairs)
     assert [share(sharing.model, always=True).why_not for _, sharing in pairs] == ["", ""]
     return pairs
 

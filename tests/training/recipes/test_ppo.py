@@ -189,9 +189,10 @@ def test_policy_and_value_model_of_its_own_learn_apart(make_ppo):
     learner = learner_of(make_ppo(value_model="own"))
     torch.nn.init.normal_(learner.actor.critic.core.score.weight)
     rollout = filled(learner, [[5, 6, 7], [5]], [[8, 9, 10], [8, 9, 10, 11]], returns=3.0)
-    assert gradient(learner, rollout, "value") > 0 and gradient(learner, rollout, "policy") == 0
+    wrong = gradient(learner, rollout, "value")
+    assert wrong > 0 and gradient(learner, rollout, "policy") == 0
     rollout.returns, rollout.advantages = rollout.said.values.clone(), torch.ones_like(rollout.mask)
-    assert gradient(learner, rollout, "value") == pytest.approx(0, abs=1e-3)
+    assert gradient(learner, rollout, "value") < 1e-5 * wrong
     assert gradient(learner, rollout, "policy") > 0
 
 
