@@ -94,6 +94,17 @@ def keep_freed_memory() -> None:
     libc.mallopt(fast, 0)
 
 
+def reserve_moments(optimizer: Any) -> None:
+    """Have AdamW's moments in memory before anything passes: taken after a step they would lie among what it has
+    freed, and the next one would not fit between them. Moments that are there stay."""
+    import torch
+
+    for parameter in (one for group in optimizer.param_groups for one in group["params"]):
+        if parameter.device.type == "cpu" and parameter not in optimizer.state:
+            moments = {kind: torch.zeros_like(parameter) for kind in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {"step": torch.tensor(0.0)} | moments
+
+
 def choose(device: str, precision: str) -> Machine:
     """Resolve "auto". Raises BadConfig where a GPU was asked for and none is there."""
     import torch

@@ -107,16 +107,14 @@ class Learner:
     """The policy and what changes while it learns."""
 
     def __init__(self, session: Any) -> None:
-        import torch
-
         from training.recipes.actor_critic import ActorCritic
         from training.recipes.drawing import Drawing
+        from training.recipes.own_loop import adamw
 
         self.session, self.config = session, session.config
         self.actor = ActorCritic(session)
         self.drawing = Drawing(session, self.actor)
-        learning = self.actor.learning(self.actor.policy)
-        self.optimizer = torch.optim.AdamW(learning, weight_decay=self.config.weight_decay, fused=True)
+        self.optimizer = adamw(self.actor.learning(self.actor.policy), self.config)
 
     def roll_out(self, rows: Sequence[dict[str, Any]], step: int) -> Pairs:
         from training.recipes.rollouts import described, grouped

@@ -175,6 +175,14 @@ def learning_rate(config: Any, done: int, total: int) -> float:
     return config.learning_rate * shapes[config.lr_scheduler_type]
 
 
+def adamw(parameters: list[Any], config: Any) -> Any:
+    import torch
+
+    optimizer = torch.optim.AdamW(parameters, weight_decay=config.weight_decay, fused=True)
+    machine.reserve_moments(optimizer)
+    return optimizer
+
+
 def update(optimizer: Any, config: Any, done: int, total: int) -> float:
     """The optimiser step after `done` of `total`; returns how long the gradient was."""
     from torch.nn.utils import clip_grad_norm_

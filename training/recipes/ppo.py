@@ -166,16 +166,15 @@ class Learner:
     """The policy and everything that changes while it learns."""
 
     def __init__(self, session: Any) -> None:
-        import torch
-
         from training.recipes.actor_critic import ActorCritic
         from training.recipes.drawing import Drawing
+        from training.recipes.own_loop import adamw
 
         self.session, self.config = session, session.config
         own_critic = self.config.value_model == "own"
         self.actor = ActorCritic(session, self.config.detach_value_head, bool(self.config.entropy_coef), own_critic)
         self.drawing = Drawing(session, self.actor)
-        self.optimizer = torch.optim.AdamW(self.actor.parameters, weight_decay=self.config.weight_decay, fused=True)
+        self.optimizer = adamw(self.actor.parameters, self.config)
         self.kl = rl.KLController(self.config.kl_coef, self.config.kl_target, self.config.kl_horizon)
         self.seen = rl.Running()  # every score there was
 

@@ -28,8 +28,9 @@ class Recorder:
         self.began = time.time()
         self.mark = (0, 0)  # at which step, after how many tokens the last line was written
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any, **_: Any) -> None:
         Stop.first_step()
+        machine.reserve_moments(optimizer)
         self.first_step, self.began = state.global_step, time.time()
         self.tokens = tokens_until(self.run, state.global_step) if state.global_step else 0
         self.tokens_before = 0 if state.num_input_tokens_seen else self.tokens  # some trainers go on counting
