@@ -102,15 +102,15 @@ def kept_less() -> Iterator[None]:
 
 
 def pack(tensor: Tensor) -> Any:
-    alive, made = (MADE.get() or {}).get(tensor.untyped_storage().data_ptr(), (lambda: None, None))
-    if alive() is None:  # else another tensor may lie there by now
+    found = MADE.get().get(tensor.data_ptr())
+    if found is None or found[0]() is None:  # in place of one that is gone another may lie there by now
         return tensor
-    made.wanted += 1
-    return made, tensor.shape, tensor.stride(), tensor.storage_offset()
+    found[1].wanted += 1
+    return found[1], tensor.shape, tensor.stride()
 
 
 def unpack(packed: Any) -> Tensor:
-    return packed[0]().as_strided(*packed[1:]) if isinstance(packed, tuple) else packed
+    return packed[0]().as_strided(*packed[1:]) if type(packed) is tuple else packed
 
 
 class Again:

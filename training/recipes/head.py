@@ -8,6 +8,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from training.engine import table
 from training.engine.attention import joined
 
 CHUNK = 256  # tokens scored at once: 50 MB of logits for 49,152 words
@@ -73,7 +74,8 @@ def scorer() -> Any:
 
     d log p(y) / d hidden = W_y − Σ_v p_v W_v is known as soon as p is, so for a head that does not learn the forward
     pass keeps that [N, H], and the backward pass only scales it. A head that learns needs p itself for its own
-    gradient: its logits are computed a second time, and the gradients of all chunks are added up in one [V, H].
+    gradient: its logits are computed a second time, and the gradients of all chunks are added up in one [V, H], which
+    is the weight's `grad` itself where that is ours (training.engine.table).
     """
     import torch
 
@@ -83,6 +85,7 @@ def scorer() -> Any:
             device = hidden.device.type
             ctx.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
             ctx.types, ctx.learns = (hidden.dtype, weight.dtype), weight.requires_grad
+            ctx.table = weight if table.is_ours(weight) else None
             states, words = hidden.to(ctx.kind), weight.to(ctx.kind)
             found = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(3)]
             log_probs, entropy, log_z = found
@@ -109,14 +112,16 @@ def scorer() -> Any:
                 (slope,) = ctx.saved_tensors
                 return (upstream[:, None] * slope).to(slope.dtype), None, None
             states, words, targets, log_z = ctx.saved_tensors
-            of_states, of_words = torch.empty_like(states), None
+            of_states, of_words = torch.empty_like(states), ctx.table.grad if ctx.table is not None else None
             for block in chunks(len(states), CHUNK if ctx.kind == torch.float32 else CHUNK * TOGETHER):
                 known = [part[block].split(CHUNK) for part in (states, targets, log_z, upstream)]
                 wrong = joined([errors(words, *some) for some in zip(*known, strict=True)], dim=0)
                 of_states[block] = wrong @ words
                 of_words = added(of_words, wrong.t(), states[block])
             of_words = torch.zeros_like(words) if of_words is None else of_words
-            return of_states.to(ctx.types[0]), of_words.to(ctx.types[1]), None
+            if ctx.table is not None:
+                ctx.table.grad, of_words = of_words, None
+            return of_states.to(ctx.types[0]), of_words if of_words is None else of_words.to(ctx.types[1]), None
 
     return ScoreTokens
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from training.engine import recompute, sharing
+from training.engine import recompute, sharing, table
 from training.recipes import head, machine, rows, source_of, trunk, weights
 from training.recipes.chat import Chat
 from training.recipes.clock import Clock
@@ -158,6 +158,8 @@ class Session:
         """Let a model pass each token of a batch once, as the settings say, and keep less of it."""
         if self.machine.device != "cpu":
             return
+        if machine.world_size() == 1:
+            table.install(model)
         if recompute.install(model.base_model):
             self.saves.append(recompute.SAVES)
         if self.config.shared_prompts != "off":
