@@ -40,7 +40,8 @@ class Layout:
         for at, (segment, path) in enumerate(zip(self.segments, self.paths, strict=True)):
             small = self.device_type == "cpu" and self.sizes[at] * (segment.depth + self.sizes[at]) < SMALL
             kind = torch.float32 if small else kind_of(query)
-            seen = (whole([part[one] for one in (*path, at)], kind, dim=2) for part in (keys, values))
+            put = beside if small else whole  # a few keys are quicker kept than made again
+            seen = (put([part[one] for one in (*path, at)], kind, dim=2) for part in (keys, values))
             options = {"attn_mask": self.mask(segment)} if path else {"is_causal": True}
             with torch.autocast(self.device_type, enabled=not small and torch.is_autocast_enabled(self.device_type)):
                 found.append(attention(queries[at].to(kind), *seen, scale=scale, enable_gqa=True, **options))
@@ -59,11 +60,15 @@ class Layout:
 
 def whole(parts: list[Tensor], kind: Any, dim: int) -> Tensor:
     """As one tensor of one type, of which autograd keeps the parts alone."""
-    made = joined([part.to(kind) for part in parts], dim)
+    made = beside(parts, kind, dim)
     if made is parts[0]:
         return made
     parts = [part.detach() for part in parts]
-    return again(made, lambda: joined([part.to(kind) for part in parts], dim))
+    return again(made, lambda: beside(parts, kind, dim))
+
+
+def beside(parts: list[Tensor], kind: Any, dim: int) -> Tensor:
+    return joined([part if part.dtype == kind else part.to(kind) for part in parts], dim)
 
 
 def joined(parts: list[Tensor], dim: int) -> Tensor:

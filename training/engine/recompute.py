@@ -121,11 +121,8 @@ class Again:
         self.tensor: Tensor | None = None
 
     def __call__(self) -> Tensor:
-        import torch
-
         if self.tensor is None:
-            with torch.no_grad():
-                self.tensor = self.make()
+            self.tensor = self.make()
         found, self.wanted = self.tensor, self.wanted - 1
         if self.wanted <= 0:
             self.tensor = None

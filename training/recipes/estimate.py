@@ -28,6 +28,7 @@ class Shape:
     layers: int
     inner: int
     vocabulary: int
+    lean: bool  # of a build that keeps less on a CPU (training.engine.recompute), as far as its settings tell
 
     @property
     def body(self) -> int:
@@ -48,7 +49,8 @@ def shape_of(model: str) -> Shape:
     hidden, layers = config.get("hidden_size", 768), config.get("num_hidden_layers", 12)
     inner, vocabulary = config.get("intermediate_size") or 4 * hidden, config.get("vocab_size", 32000)
     guess = layers * (4 * hidden * hidden + 3 * hidden * inner) + hidden * vocabulary
-    return Shape(count_parameters(path.parent) or guess, hidden, layers, inner, vocabulary)
+    lean = config.get("hidden_act") == "silu"
+    return Shape(count_parameters(path.parent) or guess, hidden, layers, inner, vocabulary, lean)
 
 
 def count_parameters(folder: Path) -> int:
@@ -114,9 +116,10 @@ def pass_tokens(longest: int, rows: int, parted: bool) -> int:
     return max(longest, min(longest * rows, parts.TOKENS)) if parted else longest * rows
 
 
-def activation_bytes(shape: Shape, tokens: int, passes_head: bool, half: bool) -> int:
+def activation_bytes(shape: Shape, tokens: int, passes_head: bool, half: bool, cpu: bool) -> int:
     """What a forward pass keeps for the backward pass, over `tokens` tokens at once."""
-    numbers = shape.layers * (14 * shape.hidden + 5 * shape.inner)
+    hidden, inner = (8, 2) if cpu and shape.lean else (14, 5)
+    numbers = shape.layers * (hidden * shape.hidden + inner * shape.inner)
     return int(tokens * numbers * (2 if half else 4) * 1.3) + (GB // 2 if passes_head else 0)
 
 
@@ -126,8 +129,8 @@ def weight_bytes(shape: Shape, lora: bool, half: bool, references: int = 0) -> i
     return shape.parameters * (stored if lora else 16) + references * shape.parameters * stored
 
 
-def needs_checkpointing(shape: Shape, tokens: int, free: int, lora: bool, half: bool) -> bool:
-    needed = activation_bytes(shape, tokens, True, half) + (0 if lora else 12 * shape.parameters)
+def needs_checkpointing(shape: Shape, tokens: int, free: int, lora: bool, half: bool, cpu: bool) -> bool:
+    needed = activation_bytes(shape, tokens, True, half, cpu) + (0 if lora else 12 * shape.parameters)
     return needed > 0.8 * free
 
 
@@ -180,9 +183,8 @@ def estimate(said: dict[str, Any], config: Any, module: Any, train: Any, held_ou
     longest, parted = max(train.tokens, default=0), cpu and module.DATA == "pairs"
     batch = pass_tokens(longest, config.per_device_train_batch_size, parted)
     half = config.precision == "bf16" or (config.precision == "auto" and (not found.startswith("cpu fp32")))
-    memory = weight_bytes(shape, config.lora, half, references(config)) + activation_bytes(
-        shape, batch, passes_head, half
-    )
+    memory = weight_bytes(shape, config.lora, half, references(config))
+    memory += activation_bytes(shape, batch, passes_head, half, cpu)
     memory += weight_bytes(shape, config.lora, half) if has_critic(config) else 0
     return {
         "seconds": round(seconds + START), "memory_bytes": int(memory + LIBRARIES), "steps": steps,

@@ -88,10 +88,12 @@ class Session:
     def gradient_checkpointing(self) -> bool:
         if self.config.gradient_checkpointing != "auto":
             return self.config.gradient_checkpointing == "on"
-        parted = self.machine.device == "cpu" and self.kind == "pairs"
-        tokens = pass_tokens(max(self.train_rows.tokens), self.config.per_device_train_batch_size, parted)
+        cpu = self.machine.device == "cpu"
+        tokens = pass_tokens(
+            max(self.train_rows.tokens), self.config.per_device_train_batch_size, cpu and self.kind == "pairs"
+        )
         free, half = machine.available_memory(self.machine.device), self.machine.precision == "bf16"
-        return needs_checkpointing(shape_of(self.run.base_model), tokens, free, self.config.lora, half)
+        return needs_checkpointing(shape_of(self.run.base_model), tokens, free, self.config.lora, half, cpu)
 
     def eval_batch(self) -> int:
         """Metrics are means over batches, so on few rows only equal batches give the mean over rows."""

@@ -48,8 +48,6 @@ def test_gradients_are_those_of_the_plain_layers(lora, half):
 def test_a_pass_leaves_less_behind(lora, most):
     from torch.profiler import ProfilerActivity, profile
 
-    from training.engine.sharing import share
-
     def left_behind(model):
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as told:
             states = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
@@ -58,8 +56,6 @@ def test_a_pass_leaves_less_behind(lora, most):
 
     ids, mask = padded(ROWS * 8, left=False)
     plain, less = both(made(lora, hidden_size=64, intermediate_size=192, num_hidden_layers=6))
-    for model in (plain, less):
-        share(model.model, always=True)
     assert left_behind(less) < most * left_behind(plain)
 
 
