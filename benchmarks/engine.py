@@ -33,6 +33,7 @@ BATCH = int(os.environ.get("BENCH_BATCH", 4))
 LENGTH = int(os.environ.get("BENCH_LENGTH", 1024))
 RECIPES = os.environ.get("BENCH_RECIPES", "dpo,reward_model").split(",")
 SAME = {"learning_rate": 1e-6, "per_device_train_batch_size": BATCH, "max_length": LENGTH, "seed": 1}
+SAME |= {"lr_scheduler_type": "linear", "weight_decay": 0.0, "max_grad_norm": 1.0}
 DEMO = Path(__file__).parents[1] / "annotation" / "demo"
 ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 SIDES = ("chosen", "rejected")
@@ -111,7 +112,13 @@ def measure(recipe: str, arm: str, folder: Path, number: int) -> dict:
         )
     run_dir = folder / f"{arm}-{recipe}-{number}"
     shutil.copytree(folder / "dataset", run_dir / "dataset")
-    settings = SAME | {"lora": False, "precision": ARMS[arm], "save_steps": 0, "num_train_epochs": 1}
+    settings = SAME | {
+        "lora": False,
+        "precision": ARMS[arm],
+        "save_steps": 0,
+        "num_train_epochs": 1,
+        "warmup_ratio": 0.0,
+    }
     config = {"recipe": recipe, "base_model": str(folder / "model"), "device": "cpu", "settings": settings}
     (run_dir / "config.json").write_text(json.dumps(config))
     known = "ours_auto" if arm == "ours_again" else arm  # else nothing of an earlier run is to be found
