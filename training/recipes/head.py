@@ -118,10 +118,12 @@ def scorer() -> Any:
                 wrong = joined([errors(words, *some) for some in zip(*known, strict=True)], dim=0)
                 of_states[block] = wrong @ words
                 of_words = added(of_words, wrong.t(), states[block])
-            of_words = torch.zeros_like(words) if of_words is None else of_words
+            of_states = of_states.to(ctx.types[0])
             if ctx.table is not None:
-                ctx.table.grad, of_words = of_words, None
-            return of_states.to(ctx.types[0]), of_words if of_words is None else of_words.to(ctx.types[1]), None
+                ctx.table.grad = of_words
+                return of_states, None, None
+            of_words = torch.zeros_like(words) if of_words is None else of_words
+            return of_states, of_words.to(ctx.types[1]), None
 
     return ScoreTokens
 
