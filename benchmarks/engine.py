@@ -112,13 +112,8 @@ def measure(recipe: str, arm: str, folder: Path, number: int) -> dict:
         )
     run_dir = folder / f"{arm}-{recipe}-{number}"
     shutil.copytree(folder / "dataset", run_dir / "dataset")
-    settings = SAME | {
-        "lora": False,
-        "precision": ARMS[arm],
-        "save_steps": 0,
-        "num_train_epochs": 1,
-        "warmup_ratio": 0.0,
-    }
+    settings = SAME | {"lora": False, "precision": ARMS[arm], "save_steps": 0, "num_train_epochs": 1}
+    settings["warmup_ratio"] = 0.0
     config = {"recipe": recipe, "base_model": str(folder / "model"), "device": "cpu", "settings": settings}
     (run_dir / "config.json").write_text(json.dumps(config))
     known = "ours_auto" if arm == "ours_again" else arm  # else nothing of an earlier run is to be found

@@ -1,9 +1,9 @@
 """How high a reward our PPO and TRL 1.12.0's reach after as many samples, on the proving ground, in turns.
 
-PROVING_GROUND=/folder PROVING_GROUND_SIZE=minute BENCH_RUNS=3 BENCH_STEPS=40 python -m benchmarks ppo_reward
+PROVING_GROUND=/pg PROVING_GROUND_SIZE=minute BENCH_RUNS=3 BENCH_STEPS=40 BENCH_SEED=1 python -m benchmarks ppo_reward
 
 The reward is a reward model that learned from pairs of a right and a wrong solution. Both start from the same policy,
-with the same settings, the seed of each run its own. Said are the mean scores of the first and of the last rollouts.
+with the same settings, seeds from BENCH_SEED on. Said are the mean scores of the first and of the last rollouts.
 `ours` has its value head on the policy; `ours_own` a value model that begins as the reward model, as TRL does.
 """
 
@@ -24,6 +24,7 @@ from training.provingground.runs import train
 
 RUNS = int(os.environ.get("BENCH_RUNS", 3))
 STEPS = int(os.environ.get("BENCH_STEPS", 40))
+SEED = int(os.environ.get("BENCH_SEED", 1))
 LAST = 5  # rollouts whose mean is said
 LEARNING = {"learning_rate": 3e-4, "kl_coef": 0.05, "batch": 32, "accumulated": 4, "length": 80}
 
@@ -36,7 +37,7 @@ def main() -> None:
         shutil.copytree(reward_model(ground), folder / "reward")
         rows = [{"prompt": problem.messages} for problem in ground.problems(2000, "rl")]
         task = Task(folder, rows, STEPS, **LEARNING)
-        found = [by_all(task, seed, peer) for seed in range(1, RUNS + 1)]
+        found = [by_all(task, seed, peer) for seed in range(SEED, SEED + RUNS)]
     told: dict = {"rollouts": STEPS, "completions": task.completions, "runs": RUNS}
     for name in (*OURS, "trl"):
         for when, part in (("first", slice(LAST)), ("last", slice(-LAST, None))):

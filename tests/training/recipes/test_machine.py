@@ -50,3 +50,22 @@ def test_threads_wait_asleep_only_where_others_are_at_work(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     machine.prepare("", "cpu")
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"  # a person decides
+
+
+def test_moments_taken_beforehand_change_no_step_and_known_ones_stay():
+    import torch
+
+    found = []
+    for beforehand in (False, True):
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 6))
+        optimizer = torch.optim.AdamW([weight], fused=True)
+        for _ in range(3):
+            if beforehand:
+                machine.reserve_moments(optimizer)
+                assert optimizer.state[weight]["exp_avg"].shape == weight.shape
+            weight.grad = weight.detach().cos()
+            optimizer.step()
+        found.append((weight.detach(), optimizer.state[weight]))
+    (plain, state), (early, its) = found
+    assert torch.equal(plain, early) and state.keys() == its.keys()
+    assert all(torch.equal(state[name], its[name]) and state[name].dtype == its[name].dtype for name in state)

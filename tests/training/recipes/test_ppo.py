@@ -17,14 +17,8 @@ torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.training
 SHORT = {"max_completion_length": 6, "max_length": 64, "per_device_train_batch_size": 8, "learning_rate": 0.005}
-SHORT |= {
-    "gradient_accumulation_steps": 2,
-    "num_generations": 4,
-    "rewards": "length -0.05 unit=characters",
-    "lora_layers": 1,
-}
-
-
+SHORT |= {"gradient_accumulation_steps": 2, "num_generations": 4, "lora_layers": 1}
+SHORT["rewards"] = "length -0.05 unit=characters"
 QUICK = {"lora": False, "learning_rate": 0.004, "per_device_train_batch_size": 32, "num_generations": 8}
 
 
