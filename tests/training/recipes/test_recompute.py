@@ -75,6 +75,16 @@ def test_passes_may_go_back_in_any_order_and_more_than_once():
         close(ours, theirs, most=1e-5)
 
 
+def test_a_tensor_is_made_once_for_all_who_want_it_and_then_let_go():
+    from training.engine.recompute import Again
+
+    calls = []
+    again = Again(lambda: calls.append(1) or "made")
+    again.wanted = 2
+    assert again() == "made" and again.tensor == "made"
+    assert again() == "made" and again.tensor is None and len(calls) == 1
+
+
 def test_layers_of_another_build_are_left_alone():
     from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
