@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from training.engine.recompute import again, kind_of
@@ -15,19 +17,23 @@ SMALL = 50_000  # scores of a segment that take, there and back, half as long in
 
 
 class Layout:
-    """Where the segments of a tree stand, and the masks they need, made once for all layers."""
+    """Where the lines of a tree stand, and the masks they need, made once for all layers."""
 
     def __init__(self, tree: Tree, device: Any) -> None:
         import torch
 
-        self.segments, self.device, self.device_type = tree.segments, device, torch.device(device).type
-        self.sizes = [segment.end - segment.start for segment in tree.segments]
-        at = {segment.start: number for number, segment in enumerate(tree.segments)}
-        self.paths = [[at[start] for start, _ in segment.before] for segment in tree.segments]  # to ancestors
+        self.lines, self.device, self.device_type = tree.lines, device, torch.device(device).type
+        self.sizes = [line.end - line.start for line in self.lines]
+        self.paths = [[self.within(*span) for span in line.before] for line in self.lines]  # to ancestors
         self.places = [
             (0, torch.tensor(places, dtype=torch.long, device=device)) for places in tree.places
         ]  # of each row's tokens
-        self.masks: dict[tuple[int, int], Tensor] = {}
+        self.masks: dict[tuple[int, int, Any], Tensor] = {}
+
+    def within(self, start: int, end: int) -> tuple[int, int, int]:
+        """The line that these tokens are part of, the first of them in it, and how many."""
+        at = next(at for at, line in enumerate(self.lines) if line.start <= start < line.end)
+        return at, start - self.lines[at].start, end - start
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """`query` [1, heads, tokens, size], `key` and `value` perhaps with fewer heads. Returns [1, tokens, heads,
@@ -35,47 +41,55 @@ class Layout:
         import torch
         from torch.nn.functional import scaled_dot_product_attention as attention
 
-        found = []
-        queries, keys, values = (part.split(self.sizes, dim=2) for part in (query, key, value))
-        for at, (segment, path) in enumerate(zip(self.segments, self.paths, strict=True)):
-            small = self.device_type == "cpu" and self.sizes[at] * (segment.depth + self.sizes[at]) < SMALL
-            kind = torch.float32 if small else kind_of(query)
-            put = beside if small else whole  # a few keys are quicker kept than made again
-            seen = (put([part[one] for one in (*path, at)], kind, dim=2) for part in (keys, values))
-            options = {"attn_mask": self.mask(segment)} if path else {"is_causal": True}
+        kind, found = kind_of(query), []
+        parts = functools.cache(
+            lambda kind: [Lines(part.to(kind).split(self.sizes, 2)) for part in (query, key, value)]
+        )
+        for at, (line, path) in enumerate(zip(self.lines, self.paths, strict=True)):
+            small = self.device_type == "cpu" and self.sizes[at] * (line.depth + self.sizes[at]) < SMALL
+            used = torch.float32 if small else kind
+            queries, *others = parts(used)
+            put = joined if small else whole  # a few keys are quicker kept than made again
+            seen = (put([*(part.piece(*span) for span in path), part.lines[at]], dim=2) for part in others)
+            options = {"attn_mask": self.mask(line, used)} if path else {"is_causal": True}
             with torch.autocast(self.device_type, enabled=not small and torch.is_autocast_enabled(self.device_type)):
-                found.append(attention(queries[at].to(kind), *seen, scale=scale, enable_gqa=True, **options))
-        return whole([part.transpose(1, 2) for part in found], kind_of(query), dim=1)
+                found.append(attention(queries.lines[at], *seen, scale=scale, enable_gqa=True, **options))
+        return whole([part.transpose(1, 2) for part in found], dim=1, kind=kind)
 
-    def mask(self, segment: Segment) -> Tensor:
-        """[queries, keys]: all that is before the segment, and of itself what is not ahead."""
+    def mask(self, line: Segment, kind: Any) -> Tensor:
+        """[queries, keys], to be added to scores: all that is before the line, and of itself what is not ahead."""
         import torch
 
-        queries, before = segment.end - segment.start, segment.depth
-        if (queries, before) not in self.masks:
-            seen = torch.ones(queries, before + queries, dtype=torch.bool, device=self.device).tril(before)
-            self.masks[queries, before] = seen
-        return self.masks[queries, before]
+        queries, before = line.end - line.start, line.depth
+        if (queries, before, kind) not in self.masks:
+            ahead = torch.full((queries, before + queries), -torch.inf, dtype=kind, device=self.device)
+            self.masks[queries, before, kind] = ahead.triu(before + 1)
+        return self.masks[queries, before, kind]
 
 
-def whole(parts: list[Tensor], kind: Any, dim: int) -> Tensor:
-    """As one tensor of one type, of which autograd keeps the parts alone."""
-    made = beside(parts, kind, dim)
+class Lines:
+    """Keys, say, of every line, and pieces of them that others see: each cut out once, so that it has one gradient."""
+
+    def __init__(self, lines: Sequence[Tensor]) -> None:
+        self.lines = lines
+        self.piece = functools.cache(lambda at, start, length: lines[at].narrow(2, start, length))
+
+
+def whole(parts: list[Tensor], dim: int, kind: Any = None) -> Tensor:
+    """As one tensor, of which autograd keeps the parts alone."""
+    made = joined(parts, dim, kind)
     if made is parts[0]:
         return made
     parts = [part.detach() for part in parts]
-    return again(made, lambda: beside(parts, kind, dim))
+    return again(made, lambda: joined(parts, dim, kind))
 
 
-def beside(parts: list[Tensor], kind: Any, dim: int) -> Tensor:
-    return joined([part if part.dtype == kind else part.to(kind) for part in parts], dim)
-
-
-def joined(parts: list[Tensor], dim: int) -> Tensor:
-    """As one tensor; a single part is not copied."""
+def joined(parts: list[Tensor], dim: int, kind: Any = None) -> Tensor:
+    """As one tensor, of the type `kind` if there is one; a single part is not copied."""
     import torch
 
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+    made = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+    return made if kind is None else made.to(kind)
 
 
 def teach(decoder: Any) -> None:

@@ -69,7 +69,7 @@ def norms(layer: Any) -> tuple[Any, Any]:
 def normalised(norm: Any, states: Tensor) -> Tensor:
     import torch
 
-    rest = norm.variance_epsilon, kind_of(states)
+    rest = inverse(states.detach(), norm.variance_epsilon), kind_of(states)
     make = functools.partial(norm_of, states.detach(), norm.weight.detach(), *rest)
     return again(functions()[0].apply(states, norm.weight, *rest), make) if torch.is_grad_enabled() else make()
 
@@ -138,17 +138,17 @@ def kind_of(states: Tensor) -> Any:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
 
 
-def norm_of(states: Tensor, weight: Tensor, eps: float, kind: Any) -> Tensor:
-    """`states` [..., size] over the root of their mean square, times `weight` [size]."""
-    wide = states.float()
-    return ((wide * inverse(wide, eps)).to(states.dtype) * weight).to(kind)
+def norm_of(states: Tensor, weight: Tensor, scale: Tensor, kind: Any) -> Tensor:
+    """`states` [..., size] times their `scale` [..., 1] and `weight` [size]."""
+    return ((states.float() * scale).to(states.dtype) * weight).to(kind)
 
 
-def inverse(wide: Tensor, eps: float) -> Tensor:
+def inverse(states: Tensor, eps: float) -> Tensor:
+    """One over the root of the states' mean square, [..., 1]."""
     import torch
 
-    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    return length.square_().div_(wide.shape[-1]).add_(eps).rsqrt_()
+    length = torch.linalg.vector_norm(states.float(), dim=-1, keepdim=True)
+    return length.square_().div_(states.shape[-1]).add_(eps).rsqrt_()
 
 
 def gate_of(gate: Tensor, up: Tensor) -> Tensor:
@@ -163,22 +163,19 @@ def functions() -> tuple[Any, Any]:
 
     class Norm(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, states: Tensor, weight: Tensor, eps: float, kind: Any) -> Tensor:
-            ctx.save_for_backward(states, weight)
-            ctx.eps = eps
-            return norm_of(states, weight, eps, kind)
+        def forward(ctx: Any, states: Tensor, weight: Tensor, scale: Tensor, kind: Any) -> Tensor:
+            ctx.save_for_backward(states, weight, scale)
+            return norm_of(states, weight, scale, kind)
 
         @staticmethod
         def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-            states, weight = ctx.saved_tensors
-            wide, upstream = states.float(), upstream.float()
-            scale = inverse(wide, ctx.eps)
-            unit = wide * scale
-            slope = upstream * unit
-            of_weight = slope.flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
-            along = slope.mul_(weight).mean(-1, keepdim=True)
-            of_states = (upstream * weight).sub_(unit.mul_(along)).mul_(scale)
-            return of_states.to(states.dtype), of_weight, None, None
+            states, weight, scale = ctx.saved_tensors
+            wide, upstream, size = states.float(), upstream.float(), len(weight)
+            slope = (upstream * wide).flatten(0, -2)
+            of_weight = slope.t().mv(scale.flatten())
+            along = slope.mv(weight.float()).view_as(scale).mul_(scale**3)
+            of_states = (upstream * weight).mul_(scale).addcmul_(wide, along, value=-1 / size)
+            return of_states.to(states.dtype), of_weight.to(weight.dtype), None, None
 
     class Gate(torch.autograd.Function):
         @staticmethod

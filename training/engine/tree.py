@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 LEAST = 16  # tokens worth sharing: a branch costs a call of attention in every layer
@@ -37,6 +37,21 @@ class Tree:
     segments: list[Segment] = field(default_factory=list)
     places: list[list[int]] = field(default_factory=list)
 
+    @property
+    def lines(self) -> list[Segment]:
+        """The segments, each in one with what goes on directly behind it.
+
+        >>> [(line.start, line.end, line.before) for line in Tree.of([[1, 2, 3], [1, 2, 4]], least=2).lines]
+        [(0, 3, ()), (3, 4, ((0, 2),))]
+        """
+        found: list[Segment] = []
+        for one, last in zip(self.segments, [None, *self.segments], strict=False):
+            if last and one.before[-1:] == ((last.start, last.end),):
+                found[-1] = replace(found[-1], end=one.end)
+            else:
+                found.append(replace(one, before=joined(one.before)))
+        return found
+
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], least: int = LEAST) -> Tree:
         """Share every common beginning of at least `least` tokens, and rows that are the same."""
@@ -66,6 +81,19 @@ class Tree:
         self.positions += range(at, at + len(tokens))
         self.segments.append(Segment(*span, before))
         return span
+
+
+def joined(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """
+    >>> joined([(0, 2), (2, 5), (7, 8)])
+    ((0, 5), (7, 8))
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and found[-1][1] == start:
+            start = found.pop()[0]
+        found.append((start, end))
+    return tuple(found)
 
 
 def agree(one: Sequence[int], other: Sequence[int]) -> int:

@@ -60,12 +60,7 @@ def score_tokens(hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any,
     """For hidden states [N, H], head weight [V, H] and targets [N], four vectors of N:
     log p(target), entropy of p, mean logit, and whether the target is the likeliest token. Only the first has a
     gradient."""
-    import torch
-
-    log_probs, entropy, is_top1 = scorer().apply(hidden, weight, targets)
-    with torch.no_grad():
-        mean_logits = hidden.float() @ weight.float().mean(0)
-    return log_probs, entropy, mean_logits, is_top1
+    return scorer().apply(hidden, weight, targets)
 
 
 @functools.cache
@@ -81,30 +76,31 @@ def scorer() -> Any:
 
     class ScoreTokens(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any]:
+        def forward(ctx: Any, hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any, Any]:
             device = hidden.device.type
             ctx.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
             ctx.types, ctx.learns = (hidden.dtype, weight.dtype), weight.requires_grad
             ctx.table = weight if table.is_ours(weight) else None
             states, words = hidden.to(ctx.kind), weight.to(ctx.kind)
-            found = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(3)]
-            log_probs, entropy, log_z = found
+            found = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(4)]
+            log_probs, entropy, mean_logits, log_z = found
             is_top1 = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
             slope = torch.empty_like(hidden) if hidden.requires_grad and not ctx.learns else None
             for part in chunks(len(hidden)):
                 logits = (states[part] @ words.t()).float()
-                chosen, (peak, likeliest) = logits.gather(-1, targets[part, None])[:, 0], logits.max(-1)
+                chosen, peak = logits.gather(-1, targets[part, None])[:, 0], logits.amax(-1)
+                mean_logits[part], is_top1[part] = logits.mean(-1), chosen == peak
                 p = logits.sub(peak[:, None]).exp_()
                 total = p.sum(-1)
                 log_z[part] = peak + total.log()
-                log_probs[part], is_top1[part] = chosen - log_z[part], likeliest == targets[part]
+                log_probs[part] = chosen - log_z[part]
                 entropy[part] = log_z[part] - logits.mul_(p).sum(-1) / total
                 if slope is not None:
                     mean = (p.to(ctx.kind) @ words).float() / total[:, None]
                     slope[part] = (words[targets[part]].float() - mean).to(hidden.dtype)
             ctx.save_for_backward(*((states, words, targets, log_z) if ctx.learns else (slope,)))
-            ctx.mark_non_differentiable(entropy, is_top1)
-            return log_probs, entropy, is_top1
+            ctx.mark_non_differentiable(entropy, mean_logits, is_top1)
+            return log_probs, entropy, mean_logits, is_top1
 
         @staticmethod
         def backward(ctx: Any, upstream: Any, *_: Any) -> tuple[Any, Any, None]:
