@@ -43,3 +43,15 @@ def test_a_system_prompt_a_question_and_equal_answers_stand_once():
     tree = Tree.of(rows)
     assert len(tree.tokens) == 20 + 30 + 1 + 2 + 20
     assert tree.places[0] == tree.places[1]
+
+
+@given(ROWS, some.integers(1, 5))
+def test_lines_hold_every_segment_once_and_see_what_it_sees(rows, least):
+    tree = Tree.of(rows, least)
+    assert [token for line in tree.lines for token in range(line.start, line.end)] == list(range(len(tree.tokens)))
+    assert len(tree.lines) == len(tree.segments) - len({s.before[-1] for s in tree.segments if s.before})
+    for line in tree.lines:
+        own = next(s for s in tree.segments if s.start == line.start)
+        seen = [[at for start, end in spans for at in range(start, end)] for spans in (line.before, own.before)]
+        assert seen[0] == seen[1] and line.depth == own.depth
+        assert all(one[1] < other[0] for one, other in zip(line.before, line.before[1:], strict=False))

@@ -6,14 +6,15 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from training.engine import blocks
 from training.engine.recompute import again, kind_of
-from training.engine.tree import Segment, Tree
+from training.engine.tree import Tree
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NAME = "prefix_tree"
-SMALL = 50_000  # scores of a segment that take, there and back, half as long in fp32 as in bf16 on a CPU
+SMALL = 10_000  # scores of a line that are had sooner in fp32, as one call, than in bf16 on a CPU
 
 
 class Layout:
@@ -39,7 +40,6 @@ class Layout:
         """`query` [1, heads, tokens, size], `key` and `value` perhaps with fewer heads. Returns [1, tokens, heads,
         size]."""
         import torch
-        from torch.nn.functional import scaled_dot_product_attention as attention
 
         kind, found = kind_of(query), []
         parts = functools.cache(
@@ -51,20 +51,28 @@ class Layout:
             queries, *others = parts(used)
             put = joined if small else whole  # a few keys are quicker kept than made again
             seen = (put([*(part.piece(*span) for span in path), part.lines[at]], dim=2) for part in others)
-            options = {"attn_mask": self.mask(line, used)} if path else {"is_causal": True}
-            with torch.autocast(self.device_type, enabled=not small and torch.is_autocast_enabled(self.device_type)):
-                found.append(attention(queries.lines[at], *seen, scale=scale, enable_gqa=True, **options))
+            attend = blocks.attend if self.device_type == "cpu" and used != torch.float32 else self.fused
+            found.append(attend(queries.lines[at], *seen, scale))
         return whole([part.transpose(1, 2) for part in found], dim=1, kind=kind)
 
-    def mask(self, line: Segment, kind: Any) -> Tensor:
-        """[queries, keys], to be added to scores: all that is before the line, and of itself what is not ahead."""
+    def fused(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        """As blocks.attend, by torch's own attention in the type of its input."""
+        import torch
+        from torch.nn.functional import scaled_dot_product_attention as attention
+
+        options = {"is_causal": True} if query.shape[2] == key.shape[2] else {"attn_mask": self.mask(query, key)}
+        with torch.autocast(self.device_type, enabled=False):
+            return attention(query, key, value, scale=scale, enable_gqa=True, **options)
+
+    def mask(self, query: Tensor, key: Tensor) -> Tensor:
+        """[queries, keys], to be added to scores: of the last keys, which are the queries' own, none ahead of them."""
         import torch
 
-        queries, before = line.end - line.start, line.depth
-        if (queries, before, kind) not in self.masks:
-            ahead = torch.full((queries, before + queries), -torch.inf, dtype=kind, device=self.device)
-            self.masks[queries, before, kind] = ahead.triu(before + 1)
-        return self.masks[queries, before, kind]
+        queries, keys = query.shape[2], key.shape[2]
+        if (queries, keys, query.dtype) not in self.masks:
+            ahead = torch.full((queries, keys), -torch.inf, dtype=query.dtype, device=self.device)
+            self.masks[queries, keys, query.dtype] = ahead.triu(keys - queries + 1)
+        return self.masks[queries, keys, query.dtype]
 
 
 class Lines:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from training.engine.recompute import kind_of
 from training.engine.tree import Tree
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 OTHER_INPUTS = {"inputs_embeds", "position_ids", "past_key_values"}
+SCORE = 2e3  # multiplications that a score in half precision takes longer in torch's own attention on a CPU
 CALL = 10e6  # multiplications that take as long as one more call of attention, there and back (benchmarks/engine.py)
 
 
@@ -28,6 +30,8 @@ def share(decoder: Any, always: bool = False) -> Tally:
     costs more. `input_ids` and `attention_mask` [rows, tokens]; `last_hidden_state` [rows, tokens, hidden] is zero on
     padding. Other calls (with a cache, with positions of their own) are left alone. The tally goes on counting.
     """
+    import torch
+
     from training.engine import attention
 
     tally = Tally(unfit(decoder))
@@ -44,7 +48,8 @@ def share(decoder: Any, always: bool = False) -> Tally:
         if rows is None:
             return plain(input_ids=input_ids, attention_mask=attention_mask, **rest)
         tree = Tree.of([tokens for tokens, _ in rows])
-        wins = always or worth(tree, input_ids.numel(), weights, len(decoder.layers))
+        half = input_ids.device.type == "cpu" and kind_of(decoder.embed_tokens.weight) != torch.float32
+        wins = always or worth(tree, input_ids.numel(), weights, len(decoder.layers), half)
         tally.given += input_ids.numel()
         tally.passed += len(tree.tokens) if wins else input_ids.numel()
         if not wins:
@@ -75,10 +80,13 @@ def weights_a_token(decoder: Any) -> int:
     return sum(p.numel() for p in decoder.layers.parameters() if p.dim() == 2)
 
 
-def worth(tree: Tree, plain_tokens: int, weights: int, layers: int) -> bool:
-    """Whether the tokens that need not be computed outweigh the calls: by counts alone, so that a run that is resumed
-    decides as it would have."""
-    return (plain_tokens - len(tree.tokens)) * weights > len(tree.segments) * layers * CALL
+def worth(tree: Tree, plain_tokens: int, weights: int, layers: int, half: bool = False) -> bool:
+    """Whether the tokens that need not be computed, and in half precision on a CPU the scores that are had sooner,
+    outweigh the calls: by counts alone, so that a run that is resumed decides as it would have."""
+    lines = tree.lines
+    scores = sum((line.end - line.start) * (line.depth + line.end - line.start) for line in lines) if half else 0
+    saved = (plain_tokens - len(tree.tokens)) * weights + scores * layers * SCORE
+    return saved > len(lines) * layers * CALL
 
 
 def rows_of(input_ids: Tensor | None, attention_mask: Tensor | None) -> list[tuple[list[int], int]] | None:
