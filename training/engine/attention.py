@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NAME = "prefix_tree"
-SMALL = 10_000  # scores of a line that are had sooner in fp32, as one call, than in bf16 on a CPU
+SMALL = 20_000  # scores of a line, on average, that are had sooner in fp32, as one call, than in bf16 on a CPU
 
 
 class Layout:
@@ -25,6 +25,7 @@ class Layout:
 
         self.lines, self.device, self.device_type = tree.lines, device, torch.device(device).type
         self.sizes = [line.end - line.start for line in self.lines]
+        self.small = tree.scores < SMALL * len(self.lines)
         self.paths = [[self.within(*span) for span in line.before] for line in self.lines]  # to ancestors
         self.places = [
             (0, torch.tensor(places, dtype=torch.long, device=device)) for places in tree.places
@@ -41,19 +42,16 @@ class Layout:
         size]."""
         import torch
 
-        kind, found = kind_of(query), []
-        parts = functools.cache(
-            lambda kind: [Lines(part.to(kind).split(self.sizes, 2)) for part in (query, key, value)]
-        )
-        for at, (line, path) in enumerate(zip(self.lines, self.paths, strict=True)):
-            small = self.device_type == "cpu" and self.sizes[at] * (line.depth + self.sizes[at]) < SMALL
-            used = torch.float32 if small else kind
-            queries, *others = parts(used)
-            put = joined if small else whole  # a few keys are quicker kept than made again
+        kind, on_cpu = kind_of(query), self.device_type == "cpu"
+        used = torch.float32 if on_cpu and self.small else kind
+        attend = blocks.attend if on_cpu and used != torch.float32 else self.fused
+        put = joined if self.small else whole  # a few keys are quicker kept than made again
+        queries, *others = (Lines(part.to(used).split(self.sizes, 2)) for part in (query, key, value))
+        found = []
+        for at, path in enumerate(self.paths):
             seen = (put([*(part.piece(*span) for span in path), part.lines[at]], dim=2) for part in others)
-            attend = blocks.attend if self.device_type == "cpu" and used != torch.float32 else self.fused
-            found.append(attend(queries.lines[at], *seen, scale))
-        return whole([part.transpose(1, 2) for part in found], dim=1, kind=kind)
+            found.append(attend(queries.lines[at], *seen, scale).transpose(1, 2))
+        return whole(found, dim=1, kind=kind)
 
     def fused(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         """As blocks.attend, by torch's own attention in the type of its input."""

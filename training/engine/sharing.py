@@ -83,10 +83,8 @@ def weights_a_token(decoder: Any) -> int:
 def worth(tree: Tree, plain_tokens: int, weights: int, layers: int, half: bool = False) -> bool:
     """Whether the tokens that need not be computed, and in half precision on a CPU the scores that are had sooner,
     outweigh the calls: by counts alone, so that a run that is resumed decides as it would have."""
-    lines = tree.lines
-    scores = sum((line.end - line.start) * (line.depth + line.end - line.start) for line in lines) if half else 0
-    saved = (plain_tokens - len(tree.tokens)) * weights + scores * layers * SCORE
-    return saved > len(lines) * layers * CALL
+    saved = (plain_tokens - len(tree.tokens)) * weights + (tree.scores * layers * SCORE if half else 0)
+    return saved > len(tree.lines) * layers * CALL
 
 
 def rows_of(input_ids: Tensor | None, attention_mask: Tensor | None) -> list[tuple[list[int], int]] | None:

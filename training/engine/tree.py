@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 
 LEAST = 16  # tokens worth sharing: a branch costs a call of attention in every layer
@@ -38,6 +39,11 @@ class Tree:
     places: list[list[int]] = field(default_factory=list)
 
     @property
+    def scores(self) -> int:
+        """Pairs of a token and one that it sees, those ahead of it in its line counted."""
+        return sum((line.end - line.start) * (line.depth + line.end - line.start) for line in self.lines)
+
+    @cached_property
     def lines(self) -> list[Segment]:
         """The segments, each in one with what goes on directly behind it.
 
