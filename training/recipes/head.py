@@ -58,7 +58,7 @@ def spread(values: Any, mask: Any) -> Any:
 
 def score_tokens(hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any, Any, Any]:
     """For hidden states [N, H], head weight [V, H] and targets [N], four vectors of N:
-    log p(target), entropy of p, mean logit, and whether the target is the likeliest token. Only the first has a
+    log p(target), entropy of p, mean logit, and whether no token is likelier than the target. Only the first has a
     gradient."""
     return scorer().apply(hidden, weight, targets)
 
