@@ -172,10 +172,10 @@ def functions() -> tuple[Any, Any]:
             states, weight, scale = ctx.saved_tensors
             wide, upstream, size = states.float(), upstream.float(), len(weight)
             slope = (upstream * wide).flatten(0, -2)
-            of_weight = slope.t().mv(scale.flatten())
+            of_weight = slope.t().mv(scale.flatten()).to(weight.dtype) if ctx.needs_input_grad[1] else None
             along = slope.mv(weight.float()).view_as(scale).mul_(scale**3)
             of_states = (upstream * weight).mul_(scale).addcmul_(wide, along, value=-1 / size)
-            return of_states.to(states.dtype), of_weight.to(weight.dtype), None, None
+            return of_states.to(states.dtype), of_weight, None, None
 
     class Gate(torch.autograd.Function):
         @staticmethod

@@ -55,7 +55,7 @@ class Tree:
             if last and one.before[-1:] == ((last.start, last.end),):
                 found[-1] = replace(found[-1], end=one.end)
             else:
-                found.append(replace(one, before=joined(one.before)))
+                found.append(replace(one, before=merged(one.before)))
         return found
 
     @classmethod
@@ -89,9 +89,9 @@ class Tree:
         return span
 
 
-def joined(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def merged(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """
-    >>> joined([(0, 2), (2, 5), (7, 8)])
+    >>> merged([(0, 2), (2, 5), (7, 8)])
     ((0, 5), (7, 8))
     """
     found: list[tuple[int, int]] = []
